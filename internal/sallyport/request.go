@@ -1,0 +1,78 @@
+package sallyport
+
+import "net/netip"
+
+// NewService is what an owner says of a service to be made. The edge has
+// checked syntax and bounds; the use case checks what depends on state.
+type NewService struct {
+	Name        string
+	ServerType  string
+	VPCID       VPCID
+	PortID      PortID
+	VIPPortID   string
+	PoolID      string
+	IP          string
+	IPVersion   string
+	SNATNetwork string
+	Ports       []PortMapping
+	TCPProxy    ProxyMode
+	Approval    bool
+	Policy      bool
+	Description string
+	Tags        []Tag
+}
+
+// ServiceChange is what shall change of a service; nil leaves a field as it is.
+type ServiceChange struct {
+	Name        *string
+	PortID      *PortID
+	VIPPortID   *string
+	IP          *string
+	Ports       *[]PortMapping // replaces the whole list
+	TCPProxy    *ProxyMode
+	Approval    *bool // of endpoints made from now on
+	Description *string
+}
+
+// NewPermission is a whitelist record to be made.
+type NewPermission struct {
+	Value       string
+	Type        PermissionType
+	Description string
+}
+
+// NewEndpoint is what a consumer says of an endpoint to be made. The edge has
+// checked syntax and bounds; the use case checks what depends on state.
+type NewEndpoint struct {
+	ServiceID       ServiceID
+	VPCID           VPCID
+	SubnetID        SubnetID
+	Address         netip.Addr // invalid: choose one
+	EnableDNS       bool
+	EnableWhitelist bool
+	Whitelist       []string
+	RouteTables     []string
+	Tags            []Tag
+	Description     string
+	Specification   string
+	IPVersion       string
+}
+
+// ServiceView is a service and the number of its admitted endpoints.
+type ServiceView struct {
+	*Service
+	Connections int
+}
+
+// EndpointView is an endpoint with the service it belongs to.
+type EndpointView struct {
+	*Endpoint
+	Service *Service
+}
+
+// Quota is one limit of a project: 0 ≤ Used ≤ Limit, except where an operator
+// lowered the limit below what exists.
+type Quota struct{ Used, Limit int }
+
+// Quotas are the limits of a project.
+type Quotas struct{ Services, Endpoints Quota }
