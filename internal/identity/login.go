@@ -1,0 +1,242 @@
+package identity
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-net/sallyport/internal/sallyport"
+)
+
+// The login methods of IAM's "create token" that are offered.
+const (
+	// LoginPassword proves a user by LoginRequest.User and Password.
+	LoginPassword = "password"
+	// LoginToken proves a user by LoginRequest.Token, and changes its scope.
+	LoginToken = "token"
+)
+
+// maxMethods bounds the methods of a login: the API knows six.
+const maxMethods = 8
+
+// LoginRequest is IAM's "create token", decoded.
+type LoginRequest struct {
+	Methods  []string // exactly one of the Login constants; space around it is ignored
+	User     UserRef
+	Password string
+	Token    string
+	Scope    Scope
+}
+
+// UserRef names a user: by ID, or by Name and the account.
+type UserRef struct {
+	ID     sallyport.UserID
+	Name   string
+	Domain DomainRef
+}
+
+// DomainRef names an account by ID or Name; the zero value names none.
+type DomainRef struct {
+	ID   sallyport.DomainID
+	Name string
+}
+
+// ProjectRef names a project: by ID, or by Name and the account, which is the
+// user's own if it is left out.
+type ProjectRef struct {
+	ID     sallyport.ProjectID
+	Name   string
+	Domain DomainRef
+}
+
+// Scope is what a token shall be for. Project wins over Domain, as the vendor
+// documents it; neither means the user's account.
+type Scope struct {
+	Project *ProjectRef
+	Domain  *DomainRef
+}
+
+// Login proves a user and issues a token; source is the caller's address, for the log.
+//
+// An *AuthError says that the user is not proven; an unknown user costs and reads
+// like a wrong password. A scope that is not the user's is KindForbidden, whether it
+// exists or not; an incomplete request is KindInvalid. ErrBusy and the end of ctx say
+// nothing about the credentials.
+//
+// A token made from a token ends when the first one would have, so that nobody can
+// prolong a stolen one for ever (Keystone does the same), and its methods tell both steps.
+func (a *Authority) Login(ctx context.Context, req LoginRequest, source string) (Token, error) {
+	t, user, err := a.login(ctx, req)
+	if kind := AuthKindOf(err); kind != 0 {
+		a.log.InfoContext(ctx, "login refused", "kind", kind.String(), "user_id", string(user), "source", source)
+	}
+	return t, err
+}
+
+// login also returns the id of the user spoken of, if the directory holds it; what
+// else a caller writes into a name may be a password and is not logged.
+func (a *Authority) login(ctx context.Context, req LoginRequest) (Token, sallyport.UserID, error) {
+	if len(req.Methods) == 0 || len(req.Methods) > maxMethods {
+		return Token{}, "", invalid("identity.methods does not name 1-%d methods", maxMethods)
+	}
+	if len(req.Methods) > 1 {
+		return Token{}, "", &AuthError{Kind: AuthUnsupported, Detail: detailMethod}
+	}
+	s := a.state.Load()
+	switch strings.TrimSpace(req.Methods[0]) {
+	case LoginPassword:
+		return a.loginPassword(ctx, s, req)
+	case LoginToken:
+		return a.loginToken(ctx, s, req)
+	default:
+		return Token{}, "", &AuthError{Kind: AuthUnsupported, Detail: detailMethod}
+	}
+}
+
+func (a *Authority) loginPassword(ctx context.Context, s *state, req LoginRequest) (Token, sallyport.UserID, error) {
+	if req.User.ID == "" && (req.User.Name == "" || req.User.Domain == DomainRef{}) {
+		return Token{}, "", invalid("the user is named neither by id nor by name and domain")
+	}
+	user := s.dir.findUser(req.User)
+	var id sallyport.UserID
+	if user != nil {
+		id = user.ID
+	}
+	ok, err := a.checkPassword(ctx, s.dir, user, req)
+	if err != nil {
+		return Token{}, id, err
+	}
+	if !ok {
+		return Token{}, id, &AuthError{Kind: AuthBadPassword, Detail: detailPassword}
+	}
+	project, err := s.dir.scopeFor(user, req.Scope)
+	if err != nil {
+		return Token{}, id, err
+	}
+	t, err := a.issue(user, project, []string{LoginPassword}, a.now().Add(TokenLife))
+	return t, id, err
+}
+
+func (a *Authority) loginToken(ctx context.Context, s *state, req LoginRequest) (Token, sallyport.UserID, error) {
+	if req.Token == "" {
+		return Token{}, "", invalid("identity.token.id is missing")
+	}
+	old, err := a.verify(ctx, s, req.Token)
+	if err != nil {
+		return Token{}, "", err
+	}
+	user := s.dir.users[old.UserID] // verify has found it in the same directory
+	project, err := s.dir.scopeFor(user, req.Scope)
+	if err != nil {
+		return Token{}, user.ID, err
+	}
+	methods := old.Methods
+	if !slices.Contains(methods, LoginToken) {
+		methods = append(slices.Clone(methods), LoginToken)
+	}
+	t, err := a.issue(user, project, methods, old.ExpiresAt)
+	return t, user.ID, err
+}
+
+// checkPassword reports whether req holds the password of user. Where there is no
+// such user, or none who may log in by password, it checks the hash of some other
+// user and discards the result, so that the answer takes as long. The name chooses
+// the other user, under a key: repeating a name shows the same time again, and the
+// times of unknown names are spread as those of known ones, whatever mix of hashes
+// the directory has.
+func (a *Authority) checkPassword(ctx context.Context, dir *Directory, user *userEntry, req LoginRequest) (bool, error) {
+	if len(req.Password) > maxPassword {
+		return false, nil // refused for known and unknown users alike
+	}
+	var p *password
+	known := user != nil && user.password != nil
+	if known {
+		p = user.password
+	} else if p = a.standIn(dir, req.User); p == nil {
+		return false, nil // nobody has a password, so there is nothing to tell apart
+	}
+	if p.slow() {
+		leave, err := a.hashing.enter(ctx)
+		if err != nil {
+			return false, err
+		}
+		defer leave()
+	}
+	return a.matches(p, req.Password) && known, nil
+}
+
+func (a *Authority) standIn(dir *Directory, ref UserRef) *password {
+	if len(dir.passwords) == 0 {
+		return nil
+	}
+	h := hmac.New(sha256.New, a.standInKey)
+	for _, part := range []string{string(ref.ID), ref.Name, string(ref.Domain.ID), ref.Domain.Name} {
+		h.Write([]byte(part))
+		h.Write([]byte{0})
+	}
+	n := binary.BigEndian.Uint64(h.Sum(nil)) % uint64(len(dir.passwords))
+	return dir.passwords[n]
+}
+
+// findUser returns the user that ref names, or nil.
+func (d *Directory) findUser(ref UserRef) *userEntry {
+	if ref.ID != "" {
+		return d.users[ref.ID]
+	}
+	account := d.byID[ref.Domain.ID]
+	if ref.Domain.ID == "" {
+		account = d.byName[ref.Domain.Name]
+	}
+	if account == nil || !ref.Domain.names(account) {
+		return nil
+	}
+	return d.userByName[accountName{account.ID, ref.Name}]
+}
+
+// names reports whether all that r says is true of the account; the zero value
+// names every account.
+func (r DomainRef) names(a *Account) bool {
+	return (r.ID == "" || r.ID == a.ID) && (r.Name == "" || r.Name == a.Name)
+}
+
+// scopeFor returns the project of the scope, nil for the account. Projects and
+// accounts that are not the user's are refused as those that do not exist.
+func (d *Directory) scopeFor(user *userEntry, scope Scope) (*Project, error) {
+	account := user.account
+	switch {
+	case scope.Project != nil:
+		ref := *scope.Project
+		if ref.ID == "" && ref.Name == "" {
+			return nil, invalid("scope.project has neither id nor name")
+		}
+		entry := d.projects[ref.ID]
+		project, ok := entry.Project, entry.owner == account.ID
+		if ref.ID == "" {
+			project, ok = d.projectByName[accountName{account.ID, ref.Name}]
+			ok = ok && ref.Domain.names(account)
+		}
+		if !ok {
+			return nil, foreignScope()
+		}
+		return &project, nil
+	case scope.Domain != nil:
+		if (*scope.Domain == DomainRef{}) {
+			return nil, invalid("scope.domain has neither id nor name")
+		}
+		if !scope.Domain.names(account) {
+			return nil, foreignScope()
+		}
+	}
+	return nil, nil
+}
+
+func foreignScope() error {
+	return sallyport.Refuse(sallyport.KindForbidden, sallyport.ReasonProjectForeign, "the scope is not one of the user's")
+}
+
+func invalid(format string, args ...any) error {
+	return sallyport.Refuse(sallyport.KindInvalid, "", format, args...)
+}
