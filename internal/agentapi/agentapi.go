@@ -50,6 +50,10 @@ type Spec struct {
 	Rev int64 `json:"rev"`
 	// Open says whether bytes shall pass. A closed spec needs no other field.
 	Open bool `json:"open"`
+	// Admitted is the revision of the decision that opened it. Flows that were
+	// carried under an older one shall be reset first: between the two lies a
+	// reject that the agent may never have seen on its own.
+	Admitted int64 `json:"admitted,omitempty"`
 	// Tolerant says that an address the machine does not have makes the endpoint
 	// unattached instead of failed.
 	Tolerant bool         `json:"tolerant,omitempty"`

@@ -47,6 +47,9 @@ type Endpoint struct {
 	UpdatedAt       time.Time
 	Rev             Revision // of the last change
 	SpecRev         Revision // of the last change that the data plane must act on
+	// AdmitRev is the revision of the step that admitted it last: a flow that is
+	// older than a reject must not survive the accept that follows at once.
+	AdmitRev Revision
 }
 
 // Apply returns e after a has happened at time now, and whether anything

@@ -1,6 +1,9 @@
 package sallyport
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // NewService is what an owner says of a service to be made. The edge has
 // checked syntax and bounds; the use case checks what depends on state.
@@ -76,3 +79,14 @@ type Quota struct{ Used, Limit int }
 
 // Quotas are the limits of a project.
 type Quotas struct{ Services, Endpoints Quota }
+
+// Enforcement is what the data plane last said about an endpoint.
+type Enforcement struct {
+	Endpoint *Endpoint
+	// State is open, closed, failed, unattached or unknown.
+	State      string
+	Agent      string
+	Revision   Revision // the spec that the agent spoke of
+	At         time.Time
+	FlowsReset int // by the last cut
+}

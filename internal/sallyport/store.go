@@ -145,12 +145,13 @@ type View interface {
 	BackendPort(p PortID, port PortMapping) (ServiceID, bool)
 	// Subnet returns the network given to a subnet.
 	Subnet(id SubnetID) (*SubnetLease, bool)
-	// Subnets returns how many networks were given, that is the number of the next.
-	Subnets() int
+	// LastSubnet returns the highest network that was given, invalid before the
+	// first. They are given in order and never taken back.
+	LastSubnet() netip.Prefix
 	// AddressOf returns the endpoint that has the address in the subnet.
 	AddressOf(s SubnetID, a netip.Addr) (EndpointID, bool)
 	// FreeAddress returns an address of the prefix that no endpoint of the subnet
-	// has, next after the last one given so that addresses are not reused at once.
+	// has: the one after the highest in use, or else the lowest gap.
 	FreeAddress(s SubnetID, within netip.Prefix) (netip.Addr, bool)
 	// Revoked reports whether the token was revoked.
 	Revoked(tokenID string) bool

@@ -1,0 +1,201 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sallyport-net/sallyport/internal/agent"
+	"github.com/sallyport-net/sallyport/internal/config"
+	"github.com/sallyport-net/sallyport/internal/control"
+	"github.com/sallyport-net/sallyport/internal/identity"
+	"github.com/sallyport-net/sallyport/internal/sqlstore"
+)
+
+const (
+	// stopWait is how long requests under way may take to end when the server stops.
+	stopWait = 10 * time.Second
+	// readHeaderTimeout is how long a client may take for its header; slower ones
+	// hold a connection for nothing.
+	readHeaderTimeout = 10 * time.Second
+	// readTimeout is how long a whole request may take to arrive: 1 MiB at the
+	// speed of a slow line.
+	readTimeout = 60 * time.Second
+	// writeTimeout bounds a request from its header to the last byte of its
+	// answer; the longest wait of a handler is that for the data plane.
+	writeTimeout = 90 * time.Second
+	// idleTimeout is how long a kept connection may be silent.
+	idleTimeout = 2 * time.Minute
+	// agentName is the name of the agent inside the server.
+	agentName = "local"
+)
+
+// Options are what Run needs beside the configuration.
+type Options struct {
+	// Log receives what happens; nil discards it.
+	Log *slog.Logger
+	// Ready is called once the API serves, with the address it listens on and the
+	// URL that clients use.
+	Ready func(addr net.Addr, publicURL string)
+	// Reload delivers new configurations; identity and networks are taken from
+	// them. Nil never does.
+	Reload <-chan *config.Config
+	// Now is the clock; nil is the real one.
+	Now func() time.Time
+}
+
+// Run runs the product until ctx ends, and then stops it in order: no new
+// requests, those under way answered, forwarders cut, proofs stored, store
+// closed. It returns nil after such a stop.
+func Run(ctx context.Context, cfg *config.Config, opt Options) (err error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	store, err := sqlstore.Open(ctx, sqlstore.Options{Dir: cfg.DataDir, URL: cfg.Database, Log: opt.Log, Now: opt.Now})
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w", err)
+	}
+	defer func() { _ = ln.Close() }()
+	s := &server{
+		cfg: cfg, opt: opt, store: store, listener: ln, metrics: prometheus.NewRegistry(),
+		publicURL: cmp.Or(cfg.PublicURL, config.PublicURLFor(ln.Addr().String())),
+	}
+	if err := s.wire(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// server is the product between wiring and stop.
+type server struct {
+	cfg       *config.Config
+	opt       Options
+	store     *sqlstore.Store
+	listener  net.Listener
+	publicURL string
+	metrics   *prometheus.Registry
+
+	authority *identity.Authority
+	plane     *control.Plane
+	agent     *agent.Agent
+	http      *http.Server
+}
+
+// wire makes the parts and connects them; nothing runs yet.
+func (s *server) wire(ctx context.Context) error {
+	dir, err := directory(s.cfg)
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	s.plane = control.New(s.store, control.Options{
+		Region: s.cfg.Region, Networks: networks(s.cfg), Services: s.cfg.Quotas.EndpointService,
+		Endpoints: s.cfg.Quotas.Endpoint, Now: s.opt.Now, Log: s.opt.Log,
+	})
+	key, err := s.store.Secret(ctx, "token-signing-key")
+	if err != nil {
+		return fmt.Errorf("token key: %w", err)
+	}
+	s.authority = identity.New(dir, key, s.plane, identity.Options{Now: s.opt.Now, Log: s.opt.Log})
+	if err := s.plane.SyncPublicServices(ctx, publicServices(s.cfg)); err != nil {
+		return fmt.Errorf("public services: %w", err)
+	}
+	s.agent = agent.New(agent.Options{Name: agentName, Server: s.plane.Agents(), Attach: attach, Log: s.opt.Log})
+	s.http = s.newHTTP()
+	return nil
+}
+
+// run serves until ctx ends. The parts stop in the reverse order of who needs
+// whom: HTTP first, then the agent, then the plane, each with its own context.
+func (s *server) run(ctx context.Context) error {
+	planeCtx, stopPlane := context.WithCancel(context.WithoutCancel(ctx))
+	agentCtx, stopAgent := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPlane()
+	defer stopAgent()
+
+	// Any part that fails ends the whole: a server without its agent would accept
+	// what nobody carries.
+	g, gctx := errgroup.WithContext(ctx)
+	planeDone, agentDone := make(chan struct{}), make(chan struct{})
+	g.Go(func() error {
+		defer close(planeDone)
+		return s.plane.Run(planeCtx)
+	})
+	g.Go(func() error {
+		defer close(agentDone)
+		return s.agent.Run(agentCtx)
+	})
+	g.Go(func() error {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the API: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		s.reload(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		<-gctx.Done()
+		s.stopHTTP(ctx)
+		stopAgent()
+		<-agentDone
+		stopPlane()
+		<-planeDone
+		return nil
+	})
+	if s.opt.Ready != nil {
+		s.opt.Ready(s.listener.Addr(), s.publicURL)
+	}
+	s.opt.Log.InfoContext(ctx, "serving", "listen", s.listener.Addr().String(), "public_url", s.publicURL)
+	return g.Wait()
+}
+
+func (s *server) stopHTTP(ctx context.Context) {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
+	defer cancel()
+	if err := s.http.Shutdown(stop); err != nil {
+		s.opt.Log.WarnContext(ctx, "requests were still under way when the wait ran out", "wait", stopWait.String(), "err", err)
+		_ = s.http.Close()
+	}
+}
+
+// reload takes identity and networks from new configurations. One that cannot
+// be taken is reported, and what runs goes on as it is.
+func (s *server) reload(ctx context.Context) {
+	for {
+		select {
+		case cfg := <-s.opt.Reload:
+			dir, err := directory(cfg)
+			if err != nil {
+				s.opt.Log.ErrorContext(ctx, "the new configuration was not taken", "err", err)
+				continue
+			}
+			s.authority.SetDirectory(dir)
+			s.plane.SetNetworks(networks(cfg))
+			if err := s.plane.SyncPublicServices(ctx, publicServices(cfg)); err != nil {
+				s.opt.Log.ErrorContext(ctx, "public services of the new configuration", "err", err)
+				continue
+			}
+			s.opt.Log.InfoContext(ctx, "identity and networks were loaded again")
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sallyport-net/sallyport/internal/httpapi/edge"
+	"github.com/sallyport-net/sallyport/internal/httpapi/iam"
+	"github.com/sallyport-net/sallyport/internal/httpapi/native"
+	"github.com/sallyport-net/sallyport/internal/httpapi/vpcep"
+	"github.com/sallyport-net/sallyport/internal/sallyport"
+)
+
+// projects asks the directory of the moment, so that a reload takes effect.
+type projects struct{ s *server }
+
+// Owns reports whether the project is one of the account's.
+func (p projects) Owns(d sallyport.DomainID, id sallyport.ProjectID) bool {
+	return p.s.authority.Directory().Owns(d, id)
+}
+
+func (s *server) newHTTP() *http.Server {
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	api := edge.New(edge.Options{
+		Gate: s.authority, Projects: projects{s}, Log: s.opt.Log, Metrics: s.metrics, Language: s.cfg.Language,
+		Now: s.opt.Now,
+		Families: []edge.Family{
+			vpcep.New(s.plane, vpcep.Options{PublicURL: s.publicURL}),
+			iam.New(iam.Options{Authority: s.authority, PublicURL: s.publicURL, Region: s.cfg.Region}),
+			native.New(s.plane),
+		},
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/", api)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	return &http.Server{
+		Handler: mux, MaxHeaderBytes: edge.MaxHeader, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ErrorLog:    slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return context.Background() },
+	}
+}
+
+// ready answers 200 as long as the store can tell its state.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.store.View(r.Context()); err != nil {
+		s.opt.Log.ErrorContext(r.Context(), "not ready", "err", err)
+		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ready\n")
+}

@@ -1,0 +1,93 @@
+package app
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/sallyport-net/sallyport/internal/agentapi"
+	"github.com/sallyport-net/sallyport/internal/config"
+	"github.com/sallyport-net/sallyport/internal/control"
+	"github.com/sallyport-net/sallyport/internal/identity"
+	"github.com/sallyport-net/sallyport/internal/netattach"
+	"github.com/sallyport-net/sallyport/internal/sallyport"
+)
+
+// directory makes the directory of accounts from the configuration.
+func directory(cfg *config.Config) (*identity.Directory, error) {
+	accounts := make([]identity.Account, 0, len(cfg.Identity.Domains))
+	for _, d := range cfg.Identity.Domains {
+		a := identity.Account{ID: sallyport.DomainID(d.ID), Name: d.Name}
+		for _, p := range d.Projects {
+			a.Projects = append(a.Projects, identity.Project{ID: sallyport.ProjectID(p.ID), Name: p.Name})
+		}
+		for _, u := range d.Users {
+			a.Users = append(a.Users, user(u))
+		}
+		accounts = append(accounts, a)
+	}
+	return identity.NewDirectory(accounts)
+}
+
+func user(u config.User) identity.User {
+	out := identity.User{ID: sallyport.UserID(u.ID), Name: u.Name, Password: string(u.Password)}
+	for _, r := range u.Roles {
+		out.Roles = append(out.Roles, sallyport.Role(r))
+	}
+	for _, k := range u.AccessKeys {
+		out.Keys = append(out.Keys, identity.Key{Access: k.Access, Secret: string(k.Secret)})
+	}
+	return out
+}
+
+// networks makes what the use cases know of networks from the configuration.
+func networks(cfg *config.Config) control.Networks {
+	n := control.Networks{
+		AllowUnknown: cfg.Networks.Unknown == config.UnknownAllow,
+		VPCs:         map[sallyport.VPCID]control.VPC{},
+		Backends:     map[sallyport.PortID]control.Backend{},
+	}
+	for _, v := range cfg.Networks.VPCs {
+		vpc := control.VPC{
+			Attach:  agentapi.Attach{Mode: agentapi.AttachMode(v.Attach.Mode), Name: v.Attach.Name},
+			Subnets: map[sallyport.SubnetID]netip.Prefix{},
+		}
+		for _, s := range v.Subnets {
+			vpc.Subnets[sallyport.SubnetID(s.ID)] = s.CIDR
+		}
+		n.VPCs[sallyport.VPCID(v.ID)] = vpc
+	}
+	for _, b := range cfg.Backends {
+		n.Backends[sallyport.PortID(b.PortID)] = control.Backend{VPC: sallyport.VPCID(b.VPC), Addresses: b.Addresses}
+	}
+	return n
+}
+
+func publicServices(cfg *config.Config) []control.PublicService {
+	backends := map[string]string{}
+	for _, b := range cfg.Backends {
+		backends[b.PortID] = b.VPC
+	}
+	var out []control.PublicService
+	for _, p := range cfg.PublicServices {
+		s := control.PublicService{
+			ID: sallyport.ServiceID(p.ID), Name: p.Name, Owner: sallyport.DomainID(p.Owner),
+			Kind: sallyport.ServiceKind(p.ServiceType), Approval: p.Approval, PortID: sallyport.PortID(p.PortID),
+			VPCID: sallyport.VPCID(backends[p.PortID]),
+		}
+		for _, m := range p.Ports {
+			s.Ports = append(s.Ports, sallyport.PortMapping{
+				Client: uint16(m.ClientPort), Server: uint16(m.ServerPort), Protocol: m.Protocol,
+			})
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// attach returns the network that an attachment stands for on this machine.
+func attach(a agentapi.Attach) (netattach.Network, error) {
+	if a.Mode == agentapi.AttachHost {
+		return netattach.Host(), nil
+	}
+	return nil, fmt.Errorf("networks attached by %q are not carried by this version; use host or none", a.Mode)
+}

@@ -1,0 +1,197 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/sallyport-net/sallyport/internal/agentapi"
+	"github.com/sallyport-net/sallyport/internal/sallyport"
+)
+
+// CreateEndpoint makes an endpoint to a service. With approval it waits for the
+// owner of the service; without it is admitted, answers "creating" and becomes
+// accepted as soon as the listener stands.
+func (p *Plane) CreateEndpoint(ctx context.Context, c sallyport.Call, n sallyport.NewEndpoint) (sallyport.EndpointView, error) {
+	id := sallyport.NewID[sallyport.EndpointID]()
+	t := endpointTarget(id, n.ServiceID, "create")
+	nets := p.networks.Load()
+	var out sallyport.EndpointView
+	err := p.mutate(ctx, c, t, func(tx sallyport.Tx) error {
+		s, err := connectable(tx, c, n.ServiceID)
+		if err != nil {
+			return err
+		}
+		var pl place
+		if s.Kind == sallyport.KindInterface {
+			if pl, err = nets.choosePlace(tx, &n); err != nil {
+				return err
+			}
+		} else if _, err := nets.vpc(n.VPCID); err != nil {
+			return err
+		}
+		if _, used := tx.Usage(c.Project); used >= p.opt.Endpoints {
+			return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonQuota,
+				"the project has %d of %d endpoints", used, p.opt.Endpoints)
+		}
+		marker, ok := tx.NextMarker()
+		if !ok {
+			return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonMarkersExhausted, "all markers are in use")
+		}
+		rec := p.record(c, t, sallyport.OutcomeDone)
+		first := sallyport.First(s.Approval)
+		rec.To = first.String()
+		rev := tx.Record(rec)
+		if pl.lease != nil {
+			given := rec
+			given.Object, given.ObjectID, given.To = sallyport.ObjectSubnet, string(pl.lease.ID), pl.lease.Prefix.String()
+			pl.lease.Rev = tx.Record(given)
+			tx.PutSubnet(pl.lease)
+		}
+		e := &sallyport.Endpoint{
+			ID: id, ServiceID: s.ID, ProjectID: c.Project, DomainID: c.Principal.DomainID, VPCID: n.VPCID,
+			SubnetID: n.SubnetID, Address: pl.address, Outside: pl.outside, Marker: marker, Status: first,
+			Unattached: p.unattached(nets, s, n.VPCID), EnableDNS: n.EnableDNS, EnableWhitelist: n.EnableWhitelist,
+			Whitelist: n.Whitelist, RouteTables: n.RouteTables, Tags: n.Tags, Description: n.Description,
+			Specification: n.Specification, IPVersion: n.IPVersion,
+			CreatedAt: rec.At, UpdatedAt: rec.At, Rev: rev, SpecRev: rev, AdmitRev: rev,
+		}
+		tx.PutEndpoint(e)
+		out = sallyport.EndpointView{Endpoint: e, Service: s}
+		return nil
+	})
+	if err != nil {
+		return sallyport.EndpointView{}, err
+	}
+	if out.Status == sallyport.StatusCreating && out.Unattached {
+		p.confirmLater(ctx, id)
+	}
+	return out, nil
+}
+
+// connectable returns a service that takes endpoints of the caller.
+func connectable(v sallyport.View, c sallyport.Call, id sallyport.ServiceID) (*sallyport.Service, error) {
+	s, ok := v.Service(id)
+	switch {
+	case !ok || s.Status == sallyport.ServiceDeleted:
+		return nil, sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonServiceUnknown, "service %s does not exist", id)
+	case s.Status != sallyport.ServiceAvailable:
+		return nil, sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonServiceUnavailable, "service %s is not available", id)
+	case s.SystemName == "" && s.DomainID != c.Principal.DomainID && !v.Admits(id, c.Principal.DomainID):
+		return nil, sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonNotWhitelisted,
+			"account %s is not on the whitelist of service %s", c.Principal.DomainID, id)
+	}
+	return s, nil
+}
+
+// unattached reports whether no agent will carry an endpoint in the VPC.
+func (p *Plane) unattached(nets *Networks, s *sallyport.Service, vpc sallyport.VPCID) bool {
+	return p.opt.Agentless || s.Kind == sallyport.KindGateway || nets.attach(vpc).Mode == agentapi.AttachNone
+}
+
+// Endpoint returns one of the caller's endpoints.
+func (p *Plane) Endpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.EndpointView, error) {
+	v, err := p.read(ctx, c)
+	if err != nil {
+		return sallyport.EndpointView{}, err
+	}
+	e, err := ownEndpoint(v, c, id)
+	if err != nil {
+		return sallyport.EndpointView{}, err
+	}
+	s, _ := v.Service(e.ServiceID)
+	return sallyport.EndpointView{Endpoint: e, Service: s}, nil
+}
+
+// Endpoints returns one page of the caller's endpoints and the number of all
+// that match.
+func (p *Plane) Endpoints(ctx context.Context, c sallyport.Call, q sallyport.EndpointQuery) ([]sallyport.EndpointView, int, error) {
+	v, err := p.read(ctx, c)
+	if err != nil {
+		return nil, 0, err
+	}
+	q.ProjectID, q.ServiceID = c.Project, ""
+	page, total := v.Endpoints(q)
+	out := make([]sallyport.EndpointView, len(page))
+	for i, e := range page {
+		s, _ := v.Service(e.ServiceID)
+		out[i] = sallyport.EndpointView{Endpoint: e, Service: s}
+	}
+	return out, total, nil
+}
+
+// DeleteEndpoint removes one of the caller's endpoints. Where bytes may still
+// pass, the endpoint is "deleting" until the data plane has closed; the call
+// waits for that as long as it waits for any confirmation, and succeeds either
+// way, since the endpoint is on its way out for good.
+func (p *Plane) DeleteEndpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) error {
+	t := endpointTarget(id, "", "delete")
+	var gone *wait
+	err := p.mutate(ctx, c, t, func(tx sallyport.Tx) error {
+		gone = nil
+		e, err := ownEndpoint(tx, c, id)
+		if err != nil {
+			return err
+		}
+		next, changed, err := e.Apply(sallyport.ActionDelete, p.now())
+		if err != nil {
+			return err
+		}
+		rec := p.record(c, endpointTarget(id, e.ServiceID, "delete"), outcome(changed))
+		rec.From, rec.To = e.Status.String(), next.Status.String()
+		carried := !e.Unattached && e.Status != sallyport.StatusPending
+		if !carried {
+			rec.To = "deleted"
+		}
+		rev := tx.Record(rec)
+		switch {
+		case !carried:
+			removeEndpoint(tx, e)
+		case changed:
+			next.Rev, next.SpecRev = rev, rev
+			tx.PutEndpoint(&next)
+			gone = p.acks.expect(id, rev)
+		default:
+			gone = p.acks.expect(id, e.SpecRev)
+		}
+		return nil
+	})
+	if err != nil || gone == nil {
+		return err
+	}
+	return p.awaitRemoval(ctx, gone)
+}
+
+// awaitRemoval waits until an endpoint that is being deleted is gone, as far as
+// the wait goes.
+func (p *Plane) awaitRemoval(ctx context.Context, w *wait) error {
+	p.acks.enter(w)
+	defer p.acks.leave(w)
+	v, err := p.store.View(ctx)
+	if err != nil {
+		return err
+	}
+	if _, there := v.Endpoint(w.id); !there {
+		return nil // it went before the wait began
+	}
+	timer := time.NewTimer(p.opt.ConfirmWait)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// removeEndpoint forgets an endpoint, and its service's tombstone with the last.
+func removeEndpoint(tx sallyport.Tx, e *sallyport.Endpoint) {
+	tx.RemoveEndpoint(e.ID)
+	s, ok := tx.Service(e.ServiceID)
+	if !ok || s.Status != sallyport.ServiceDeleted {
+		return
+	}
+	if _, left := tx.Endpoints(sallyport.EndpointQuery{ServiceID: e.ServiceID}); left == 0 {
+		tx.RemoveService(e.ServiceID)
+	}
+}

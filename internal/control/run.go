@@ -1,0 +1,159 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sallyport-net/sallyport/internal/agentapi"
+	"github.com/sallyport-net/sallyport/internal/sallyport"
+)
+
+const (
+	// maxNotes is how many records may wait for the next flush; beyond it a
+	// report waits for a place, so that none is dropped.
+	maxNotes = 4096
+	// notesBatch is how many records one flush stores at most.
+	notesBatch = 256
+	// notesLinger is how long the first of them waits for company. The decision
+	// they prove is durable already; a flush of their own for each would make
+	// every reject pay for two.
+	notesLinger = 20 * time.Millisecond
+	// flushWait bounds the last flush when the plane stops.
+	flushWait = 5 * time.Second
+)
+
+// noteLater stores a record that nobody waits for with the next flush.
+func (p *Plane) noteLater(ctx context.Context, r sallyport.Record) {
+	select {
+	case p.notes <- r:
+	case <-ctx.Done():
+	}
+}
+
+// maxFollowUp is how many endpoints may wait for a step that follows by itself;
+// beyond it the sweep at the next start finds them.
+const maxFollowUp = 1 << 16
+
+// confirmLater confirms an endpoint that no agent carries, after the answer to
+// its creation has said "creating".
+func (p *Plane) confirmLater(ctx context.Context, id sallyport.EndpointID) {
+	select {
+	case p.followUp <- id:
+	default:
+		p.opt.Log.WarnContext(ctx, "too many endpoints wait for a follow-up", "endpoint", string(id))
+	}
+}
+
+// Run carries out what follows by itself until ctx ends. When it returns, no
+// goroutine of the plane is left.
+func (p *Plane) Run(ctx context.Context) error {
+	if err := p.sweep(ctx); err != nil {
+		return ignoreEnd(ctx, fmt.Errorf("sweep: %w", err))
+	}
+	var notes sync.WaitGroup
+	defer notes.Wait()
+	notes.Go(func() { p.keepNotes(ctx) })
+	for {
+		select {
+		case id := <-p.followUp:
+			if err := p.settle(ctx, id); err != nil && ctx.Err() == nil {
+				p.opt.Log.ErrorContext(ctx, "following up an endpoint", "endpoint", string(id), "err", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// keepNotes flushes records until ctx ends, and then what is left.
+func (p *Plane) keepNotes(ctx context.Context) {
+	for {
+		select {
+		case r := <-p.notes:
+			p.flush(ctx, append(make([]sallyport.Record, 0, notesBatch), r))
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWait)
+			defer cancel()
+			for len(p.notes) > 0 {
+				p.flush(last, []sallyport.Record{<-p.notes})
+			}
+			return
+		}
+	}
+}
+
+// flush gathers records for the linger and stores them in one update.
+func (p *Plane) flush(ctx context.Context, batch []sallyport.Record) {
+	timer := time.NewTimer(notesLinger)
+	defer timer.Stop()
+	for more := true; more && len(batch) < notesBatch; {
+		select {
+		case r := <-p.notes:
+			batch = append(batch, r)
+		case <-timer.C:
+			more = false
+		case <-ctx.Done():
+			more = false
+		}
+	}
+	err := p.store.Update(context.WithoutCancel(ctx), func(tx sallyport.Tx) error {
+		for _, r := range batch {
+			tx.Record(r)
+		}
+		return nil
+	})
+	if err != nil {
+		p.opt.Log.ErrorContext(ctx, "storing the proof of cuts", "records", len(batch), "err", err)
+	}
+}
+
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// sweep settles what an earlier run left between two steps and no agent will
+// ever report on.
+func (p *Plane) sweep(ctx context.Context) error {
+	v, err := p.store.View(ctx)
+	if err != nil {
+		return err
+	}
+	var stuck []sallyport.EndpointID
+	v.ChangesSince(0, func(c sallyport.Change) bool {
+		if e := c.Endpoint; e != nil && e.Unattached &&
+			(e.Status == sallyport.StatusCreating || e.Status == sallyport.StatusDeleting) {
+			stuck = append(stuck, e.ID)
+		}
+		return true
+	})
+	for _, id := range stuck {
+		if err := p.settle(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle takes the step of an unattached endpoint that an agent would report.
+func (p *Plane) settle(ctx context.Context, id sallyport.EndpointID) error {
+	return p.store.Update(ctx, func(tx sallyport.Tx) error {
+		e, ok := tx.Endpoint(id)
+		if !ok || !e.Unattached {
+			return nil
+		}
+		state := agentapi.StateUnattached
+		if e.Status == sallyport.StatusDeleting {
+			state = agentapi.StateClosed
+		} else if e.Status != sallyport.StatusCreating {
+			return nil
+		}
+		p.takeReport(tx, "none", agentapi.Report{Endpoint: string(id), Rev: int64(e.SpecRev), State: state})
+		return nil
+	})
+}

@@ -1,0 +1,145 @@
+// Package native is the product's own small API beside the vendor's: what the
+// data plane says of an endpoint, and the audit log. It is for people, the
+// command line and the console; the vendor's API has no words for these.
+//
+// It imports the domain and the edge and starts no goroutines.
+package native
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sallyport-net/sallyport/internal/httpapi/edge"
+	"github.com/sallyport-net/sallyport/internal/sallyport"
+)
+
+// Prefix is where the native API lives, out of the way of the vendor's paths.
+const Prefix = "/sallyport/v1"
+
+const (
+	// defaultAuditPage is how many records an answer holds unless asked otherwise.
+	defaultAuditPage = 100
+	// maxAuditPage bounds one answer to about half a megabyte.
+	maxAuditPage = 1000
+)
+
+// Enforcement is what the data plane last said about an endpoint.
+type Enforcement struct {
+	Endpoint string `json:"endpoint"`
+	Status   string `json:"status"`
+	// State is open, closed, failed, unattached or unknown.
+	State       string `json:"state"`
+	Agent       string `json:"agent,omitempty"`
+	Revision    int64  `json:"revision,omitempty"`
+	ConfirmedAt string `json:"confirmed_at,omitempty"`
+	FlowsReset  int    `json:"flows_reset"` // by the last cut
+}
+
+// Plane is what the native API asks of the product.
+type Plane interface {
+	Enforcement(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.Enforcement, error)
+	Audit(ctx context.Context, c sallyport.Call, since sallyport.Revision, limit int) ([]sallyport.Record, sallyport.Revision, error)
+}
+
+// Record is one entry of the audit log as the API shows it.
+type Record struct {
+	Revision  int64  `json:"revision"`
+	At        string `json:"at"`
+	Family    string `json:"family"`
+	Operation string `json:"operation,omitempty"`
+	Action    string `json:"action"`
+	Outcome   string `json:"outcome"`
+	Reason    string `json:"reason,omitempty"`
+	Object    string `json:"object"`
+	ObjectID  string `json:"object_id"`
+	ServiceID string `json:"service_id,omitempty"`
+	From      string `json:"from,omitempty"`
+	To        string `json:"to,omitempty"`
+	DomainID  string `json:"domain_id,omitempty"`
+	ProjectID string `json:"project_id,omitempty"`
+	User      string `json:"user,omitempty"`
+	Method    string `json:"method"`
+	Source    string `json:"source,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+	Detail    string `json:"detail,omitempty"`
+	Hash      string `json:"hash"`
+}
+
+type auditAnswer struct {
+	Records []Record `json:"records"`
+	// Next is where the following call goes on.
+	Next int64 `json:"next"`
+}
+
+// New returns the family of the native API.
+func New(p Plane) edge.Family {
+	h := handlers{plane: p}
+	return edge.Family{
+		Name: "native", Prefixes: []string{Prefix + "/"}, Error: renderError,
+		Routes: []edge.Route{
+			{Method: http.MethodGet, Path: Prefix + "/{project_id}/endpoints/{id}", Name: "ShowEnforcement", Handler: h.enforcement},
+			{Method: http.MethodGet, Path: Prefix + "/{project_id}/audit", Name: "ListAudit", Handler: h.audit},
+		},
+	}
+}
+
+type handlers struct{ plane Plane }
+
+func (h handlers) enforcement(ctx context.Context, q *edge.Request) (edge.Response, error) {
+	e, err := h.plane.Enforcement(ctx, q.Call, sallyport.EndpointID(q.Path("id")))
+	if err != nil {
+		return edge.Response{}, err
+	}
+	out := Enforcement{
+		Endpoint: string(e.Endpoint.ID), Status: e.Endpoint.Status.String(), State: e.State, Agent: e.Agent,
+		Revision: int64(e.Revision), FlowsReset: e.FlowsReset,
+	}
+	if !e.At.IsZero() {
+		out.ConfirmedAt = e.At.Format(time.RFC3339Nano)
+	}
+	return edge.Response{Status: http.StatusOK, Body: out}, nil
+}
+
+func (h handlers) audit(ctx context.Context, q *edge.Request) (edge.Response, error) {
+	since, err := number(q, "since", 0)
+	if err != nil {
+		return edge.Response{}, err
+	}
+	limit, err := number(q, "limit", defaultAuditPage)
+	if err != nil {
+		return edge.Response{}, err
+	}
+	list, next, err := h.plane.Audit(ctx, q.Call, sallyport.Revision(since), int(min(limit, maxAuditPage)))
+	if err != nil {
+		return edge.Response{}, err
+	}
+	out := auditAnswer{Records: make([]Record, len(list)), Next: int64(next)}
+	for i := range list {
+		out.Records[i] = record(&list[i])
+	}
+	return edge.Response{Status: http.StatusOK, Body: out}, nil
+}
+
+func number(q *edge.Request, name string, fallback int64) (int64, error) {
+	text := q.HTTP.URL.Query().Get(name)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, sallyport.Refuse(sallyport.KindInvalid, "", "%s must be a whole number, 0 or more", name)
+	}
+	return n, nil
+}
+
+func record(r *sallyport.Record) Record {
+	return Record{
+		Revision: int64(r.Rev), At: r.At.Format(time.RFC3339Nano), Family: r.Family, Operation: r.Operation,
+		Action: r.Action, Outcome: string(r.Outcome), Reason: string(r.Reason), Object: string(r.Object),
+		ObjectID: r.ObjectID, ServiceID: string(r.ServiceID), From: r.From, To: r.To, DomainID: string(r.DomainID),
+		ProjectID: string(r.ProjectID), User: r.UserName, Method: string(r.Method), Source: r.Source,
+		RequestID: r.RequestID, Detail: r.Detail, Hash: r.HashText(),
+	}
+}

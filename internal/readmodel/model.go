@@ -1,0 +1,112 @@
+package readmodel
+
+import (
+	"cmp"
+	"net/netip"
+
+	"github.com/sallyport-net/sallyport/internal/sallyport"
+)
+
+// serviceEntry is a service with the lists that belong to it.
+type serviceEntry struct {
+	gen      uint64 // the draft generation that may change this entry in place
+	id       sallyport.ServiceID
+	service  *sallyport.Service
+	perms    order[sallyport.Permission]
+	conns    order[sallyport.Endpoint]
+	byStatus [sallyport.StatusDeleting + 1]order[sallyport.Endpoint]
+}
+
+// projectEntry is a project with the lists that belong to it.
+type projectEntry struct {
+	gen       uint64
+	id        sallyport.ProjectID
+	services  order[sallyport.Service]
+	endpoints order[sallyport.Endpoint]
+}
+
+type markerKey struct {
+	marker sallyport.Marker
+	id     sallyport.EndpointID
+}
+
+type addressKey struct {
+	subnet  sallyport.SubnetID
+	address netip.Addr
+	id      sallyport.EndpointID
+}
+
+type portKey struct {
+	port     sallyport.PortID
+	server   uint16
+	protocol string
+	service  sallyport.ServiceID
+}
+
+// Model is the state at one revision. It implements sallyport.View and is never
+// changed after a Draft has published it.
+type Model struct {
+	rev        sallyport.Revision
+	lastSubnet netip.Prefix
+	services   *tree[*serviceEntry]
+	projects   *tree[*projectEntry]
+	endpoints  *tree[*sallyport.Endpoint]
+	public     order[sallyport.Service]
+	markers    *tree[markerKey]
+	addresses  *tree[addressKey]
+	ports      *tree[portKey]
+	subnets    *tree[*sallyport.SubnetLease]
+	revoked    *tree[*sallyport.Revocation]
+	serviceRev *tree[*sallyport.Service]
+	endpntRev  *tree[*sallyport.Endpoint]
+}
+
+var _ sallyport.View = (*Model)(nil)
+
+func newModel() Model {
+	return Model{
+		services:   newTree(func(a, b *serviceEntry) bool { return a.id < b.id }),
+		projects:   newTree(func(a, b *projectEntry) bool { return a.id < b.id }),
+		endpoints:  newTree(func(a, b *sallyport.Endpoint) bool { return a.ID < b.ID }),
+		markers:    newTree(func(a, b markerKey) bool { return a.marker < b.marker }),
+		addresses:  newTree(lessAddress),
+		ports:      newTree(lessPort),
+		subnets:    newTree(func(a, b *sallyport.SubnetLease) bool { return a.ID < b.ID }),
+		revoked:    newTree(func(a, b *sallyport.Revocation) bool { return a.TokenID < b.TokenID }),
+		serviceRev: newTree(func(a, b *sallyport.Service) bool { return lessRev(a.Rev, b.Rev, a.ID, b.ID) }),
+		endpntRev:  newTree(func(a, b *sallyport.Endpoint) bool { return lessRev(a.Rev, b.Rev, a.ID, b.ID) }),
+	}
+}
+
+func lessRev[T ~string](a, b sallyport.Revision, ia, ib T) bool {
+	if a != b {
+		return a < b
+	}
+	return ia < ib
+}
+
+func lessAddress(a, b addressKey) bool {
+	if a.subnet != b.subnet {
+		return a.subnet < b.subnet
+	}
+	return a.address.Less(b.address)
+}
+
+func lessPort(a, b portKey) bool {
+	if c := cmp.Compare(a.port, b.port); c != 0 {
+		return c < 0
+	}
+	if a.server != b.server {
+		return a.server < b.server
+	}
+	return a.protocol < b.protocol
+}
+
+// fork returns a picture of m that later changes of m do not reach.
+func (m *Model) fork() *Model {
+	return &Model{
+		rev: m.rev, lastSubnet: m.lastSubnet, services: fork(m.services), projects: fork(m.projects), endpoints: fork(m.endpoints),
+		public: m.public.fork(), markers: fork(m.markers), addresses: fork(m.addresses), ports: fork(m.ports),
+		subnets: fork(m.subnets), revoked: fork(m.revoked), serviceRev: fork(m.serviceRev), endpntRev: fork(m.endpntRev),
+	}
+}
