@@ -73,9 +73,9 @@ func (p *Plane) ChangePermissions(ctx context.Context, c sallyport.Call, id sall
 			tx.PutPermission(&sallyport.Permission{
 				ID: sallyport.NewID[sallyport.PermissionID](), ServiceID: id, Value: n.Value, Type: n.Type,
 				Description: n.Description, Rev: rev,
-				// The first of several shall be the newest: clients look for the value
-				// they sent at the head of the answer.
-				CreatedAt: rec.At.Add(time.Duration(len(fresh)-1-i) * time.Microsecond),
+				// The first of several is the newest: clients look for the value they
+				// sent at the head of the answer.
+				CreatedAt: rec.At.Add(-time.Duration(i) * time.Microsecond),
 			})
 		}
 		out, _ = tx.Permissions(allPermissions(id))
