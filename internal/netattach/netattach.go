@@ -1,0 +1,123 @@
+// Package netattach says where an address is bound and dialled: inside which
+// network a socket is made. Today there is one attachment, the host itself; a
+// network namespace and a tunnel are further implementations of Network. A
+// socket keeps the network it was made in, so bytes can be spliced between two
+// sockets of different networks.
+//
+// It imports the standard library only. It starts no goroutines.
+package netattach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// Network binds and dials inside one attached network.
+//
+// An implementation MUST be safe for concurrent use, MUST be comparable (a
+// pointer or a small struct: the forwarder asks whether two are the same), and
+// its methods MUST return promptly, leaving nothing open, once ctx has ended: a
+// cut waits for them.
+type Network interface {
+	// Listen opens a listening TCP socket on exactly addr, port 0 meaning any
+	// free one. Accepted connections have TCP keep-alive on. The error is a
+	// *BindError when the network refuses the address.
+	Listen(ctx context.Context, addr netip.AddrPort) (*net.TCPListener, error)
+
+	// Dial opens a TCP connection to addr with TCP keep-alive on.
+	Dial(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, error)
+}
+
+// firstUnprivilegedPort is where ports begin that need no capability, as Linux
+// ships it (net.ipv4.ip_unprivileged_port_start can lower it; then a smaller
+// port is simply not refused).
+const firstUnprivilegedPort = 1024
+
+// BindError says why an address could not be bound, in a sentence an operator
+// can act on. Every implementation of Network returns it from Listen.
+type BindError struct {
+	// Addr is the address that was asked for.
+	Addr netip.AddrPort
+	// Err is the cause, with the system's error number inside.
+	Err error
+}
+
+// Error is one lower-case sentence without the system's wording where the cause
+// is a known one.
+func (e *BindError) Error() string {
+	switch {
+	case errors.Is(e.Err, syscall.EADDRINUSE):
+		return fmt.Sprintf("address %s is already in use on this host", e.Addr)
+	case errors.Is(e.Err, syscall.EADDRNOTAVAIL):
+		return fmt.Sprintf("address %s is not on this host", e.Addr.Addr())
+	case errors.Is(e.Err, syscall.EACCES) && e.Addr.Port() < firstUnprivilegedPort:
+		return fmt.Sprintf("port %d needs the capability CAP_NET_BIND_SERVICE", e.Addr.Port())
+	case errors.Is(e.Err, syscall.EACCES), errors.Is(e.Err, syscall.EPERM):
+		return fmt.Sprintf("this host does not permit binding %s", e.Addr)
+	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
+		return fmt.Sprintf("no file descriptor is left to bind %s: raise the limit on open files", e.Addr)
+	case errors.Is(e.Err, syscall.EAFNOSUPPORT):
+		return fmt.Sprintf("the address family of %s is switched off on this host", e.Addr.Addr())
+	}
+	return fmt.Sprintf("bind %s: %v", e.Addr, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *BindError) Unwrap() error { return e.Err }
+
+// IsUnbindable reports whether err says that the address is not one of this
+// machine, so that the endpoint is unattached rather than failed (a network that
+// no agent reaches is not an error). Any other bind error is a failure.
+func IsUnbindable(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }
+
+// Host returns the network of the machine itself. On Linux every address in
+// 127.0.0.0/8 can be bound there without privilege or preparation.
+func Host() Network { return host{} }
+
+type host struct{}
+
+var _ Network = host{}
+
+// family pins the socket's family to the address's own. Left open, an
+// unspecified IPv6 address would listen on IPv4 too.
+func family(addr netip.Addr) string {
+	if addr.Is4() {
+		return "tcp4"
+	}
+	return "tcp6"
+}
+
+func (host) Listen(ctx context.Context, addr netip.AddrPort) (*net.TCPListener, error) {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	if !addr.IsValid() {
+		return nil, &BindError{Addr: addr, Err: errors.New("no address is given")}
+	}
+	var lc net.ListenConfig
+	// Go listens with MPTCP where the kernel has it. An MPTCP socket cannot be
+	// spliced and does not promise that a close with linger 0 resets at once,
+	// and both are what forwarding stands on.
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(ctx, family(addr.Addr()), addr.String())
+	if err != nil {
+		return nil, &BindError{Addr: addr, Err: err}
+	}
+	return ln.(*net.TCPListener), nil
+}
+
+func (host) Dial(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, error) {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	if !addr.IsValid() {
+		return nil, errors.New("dial: no address is given")
+	}
+	var d net.Dialer
+	d.SetMultipathTCP(false) // see Listen
+	conn, err := d.DialContext(ctx, family(addr.Addr()), addr.String())
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
+}
