@@ -26,9 +26,6 @@ const (
 	// readHeaderTimeout is how long a client may take for its header; slower ones
 	// hold a connection for nothing.
 	readHeaderTimeout = 10 * time.Second
-	// readTimeout is how long a whole request may take to arrive: 1 MiB at the
-	// speed of a slow line.
-	readTimeout = 60 * time.Second
 	// writeTimeout bounds a request from its header to the last byte of its
 	// answer; the longest wait of a handler is that for the data plane.
 	writeTimeout = 90 * time.Second

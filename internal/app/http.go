@@ -36,13 +36,23 @@ func (s *server) newHTTP() *http.Server {
 			native.New(s.plane),
 		},
 	})
-	mux := http.NewServeMux()
-	mux.Handle("/", api)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", s.ready)
+	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
+	// A comparison and not a ServeMux: that would answer odd paths of the API by
+	// itself, in HTML, before the API's own shape of error has a chance.
+	root := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/metrics":
+			metrics.ServeHTTP(w, r)
+		case "/healthz":
+			_, _ = io.WriteString(w, "ok\n")
+		case "/readyz":
+			s.ready(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
 	return &http.Server{
-		Handler: mux, MaxHeaderBytes: edge.MaxHeader, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		Handler: root, MaxHeaderBytes: edge.MaxHeader, ReadHeaderTimeout: readHeaderTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog:    slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return context.Background() },
