@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport-net/sallyport/internal/config"
 	"github.com/sallyport-net/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/internal/identity"
+	"github.com/sallyport-net/sallyport/internal/sallyport"
 	"github.com/sallyport-net/sallyport/internal/sqlstore"
 )
 
@@ -103,7 +104,7 @@ func (s *server) wire(ctx context.Context) error {
 	}
 	s.plane = control.New(s.store, control.Options{
 		Region: s.cfg.Region, Networks: networks(s.cfg), Services: s.cfg.Quotas.EndpointService,
-		Endpoints: s.cfg.Quotas.Endpoint, Now: s.opt.Now, Log: s.opt.Log,
+		Endpoints: s.cfg.Quotas.Endpoint, OnRevoke: sallyport.RevokeMode(s.cfg.OnRevoke), Now: s.opt.Now, Log: s.opt.Log,
 	})
 	key, err := s.store.Secret(ctx, "token-signing-key")
 	if err != nil {

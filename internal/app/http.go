@@ -59,6 +59,29 @@ func (s *server) newHTTP() *http.Server {
 	}
 }
 
+// front answers what is no API and hands everything else to the edge. It
+// compares paths: http.ServeMux would redirect those with empty segments, in
+// HTML, and clients of the API follow no redirects.
+func (s *server) front(api http.Handler) http.Handler {
+	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			path = "" // all of ours are read only
+		}
+		switch path {
+		case "/metrics":
+			metrics.ServeHTTP(w, r)
+		case "/healthz":
+			_, _ = io.WriteString(w, "ok\n")
+		case "/readyz":
+			s.ready(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+}
+
 // ready answers 200 as long as the store can tell its state.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	if _, err := s.store.View(r.Context()); err != nil {

@@ -2,6 +2,7 @@ package archtest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 )
@@ -33,13 +34,21 @@ func expect(t *testing.T, got []string, want ...string) {
 func TestArrowsFire(t *testing.T) {
 	for _, tt := range []struct{ path, imports, want string }{
 		{"cmd/sallyport", module + "/internal/app", ""},
-		{"cmd/sallyport", module + "/internal/config", "of this repository it may import internal/app, internal/cli"},
+		{"cmd/sallyport", module + "/internal/config", ""},
+		{"cmd/sallyport", module + "/internal/control", "of this repository it may import internal/app, internal/cli, internal/config"},
 		{"internal/app", module + "/internal/httpapi/vpcep", ""},
 		{"internal/app", module + "/internal/cli", "of this repository"},
 		{"internal/app", module + "/internal/storetest", "of this repository"},
+		{"internal/cli", module + "/internal/app", "of this repository"},
 		{"internal/httpapi/vpcep", module + "/internal/httpapi/edge", ""},
 		{"internal/httpapi/vpcep", module + "/internal/httpapi/css", "of this repository"},
 		{"internal/httpapi/vpcep", module + "/internal/control", "of this repository"},
+		{"internal/httpapi/vpcep", module + "/internal/identity", "of this repository"},
+		{"internal/httpapi/iam", module + "/internal/identity", ""},
+		{"internal/httpapi/iam", module + "/internal/httpapi/vpcep", "of this repository"},
+		{"internal/httpapi/native", module + "/internal/agentapi", "of this repository"},
+		{"internal/pgtest", module + "/internal/sqlstore", "it may import nothing of this repository"},
+		{"internal/pgtest", "github.com/jackc/pgx/v5", ""},
 		{"internal/httpapi/edge", module + "/internal/httpapi/vpcep", "of this repository"},
 		{"internal/control", module + "/internal/sqlstore", "of this repository"},
 		{"internal/sallyport", module + "/internal/agentapi", "it may import nothing of this repository"},
@@ -148,4 +157,60 @@ func TestRepositoryRulesFire(t *testing.T) {
 
 	expect(t, checkReplace(t, []byte(`{"Replace": [{"Old": {"Path": "a"}, "New": {"Path": "../a"}}]}`)), "go.mod: rule replace: a is replaced by ../a")
 	expect(t, checkReplace(t, []byte(`{"Replace": null}`)))
+}
+
+// If this fails, links into nowhere pass, and so do proofs that do not exist.
+func TestDocumentRulesFire(t *testing.T) {
+	files := map[string][]byte{
+		"README.md":     []byte("# A title\n"),
+		"docs/a.md":     []byte("## What `it` is, now\n```\n# not a heading\n```\n"),
+		"x/x_test.go":   []byte("func TestIt(t *testing.T) { Run(\"part\") }\n"),
+		"docs/adr/1.md": nil,
+	}
+	for _, tt := range []struct{ name, text, want string }{
+		{"README.md", "[a](docs/a.md) [b](docs/a.md#what-it-is-now) [c](#a-title) [d](docs/adr) [e](https://example.com/x)", ""},
+		{"docs/a.md", "[a](../README.md) [b](adr/1.md) [`TestIt`](../x/x_test.go) [`TestIt/part`](../x/x_test.go)", ""},
+		{"README.md", "```\n[a](nowhere.md)\n```\n", ""},
+		{"README.md", "[a](nowhere.md)", "the repository has no nowhere.md"},
+		{"docs/a.md", "[a](README.md)", "the repository has no docs/README.md"},
+		{"README.md", "[a](docs/a.md#not-a-heading)", "docs/a.md has no heading for #not-a-heading"},
+		{"README.md", "[`TestThat`](x/x_test.go)", "x/x_test.go has no TestThat"},
+		{"README.md", "[`TestIt/whole`](x/x_test.go)", "x/x_test.go has no part whole"},
+	} {
+		files := maps.Clone(files)
+		if tt.want != "" || strings.HasPrefix(tt.text, "```") {
+			files[tt.name] = append([]byte(tt.text+"\n"), files[tt.name]...)
+		}
+		got := checkLinks(tt.name, tt.text, files)
+		if tt.want == "" {
+			expect(t, got)
+			continue
+		}
+		expect(t, got, tt.name+": rule links: ")
+		if !strings.Contains(got[0], tt.want) {
+			t.Errorf("got %s, want %s", got[0], tt.want)
+		}
+	}
+}
+
+// If this fails, the README calls an operation served that is only refused.
+func TestStatusTellsServedFromRefused(t *testing.T) {
+	f := source(t, "x/x.go", "x", `package x
+
+var a = []route{{Name: "Served", Handler: h.serve}, {Name: "Served", Path: "/two", Handler: h.serve}}
+
+var b = []route{{Name: "Refused", Handler: refuse("Refused")}, {Name: r.name, Handler: h.serve}}
+
+var c = []struct{ method, name string }{{"GET", "Listed"}}
+`)
+	got := strings.Join(routes(f.files[0].syntax), " ")
+	if want := "Served"; got != want {
+		t.Errorf("served = %q, want %q", got, want)
+	}
+	table := statusTable([]operation{{"Served", "/v1/x/quotas"}, {"Refused", "/v1/x/vpc-endpoints"}}, map[string][]string{"vpcep": {"Served"}})
+	for _, want := range []string{"| VPCEP: 1 of 2 |", "| versions, quotas | Served | – |", "| endpoints | – | Refused |", "| CSS: 0 of 5 | – | open,"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table lacks %s:\n%s", want, table)
+		}
+	}
 }

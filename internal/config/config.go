@@ -24,6 +24,14 @@ const (
 	DefaultEndpointQuota = 50
 )
 
+// What removing a whitelist record does to existing endpoints.
+const (
+	// RevokeKeep leaves them as they are; it is the default.
+	RevokeKeep = "keep"
+	// RevokeCut rejects those whose account no record admits any more.
+	RevokeCut = "cut"
+)
+
 // The languages error texts are offered in.
 const (
 	LanguageEnglish = "en-us"
@@ -68,6 +76,9 @@ type Config struct {
 	Region string `yaml:"region"`
 	// Language is LanguageEnglish or LanguageChinese.
 	Language string `yaml:"language"`
+	// OnRevoke says what removing a whitelist record does to the endpoints it had
+	// let in, where the service does not say itself: RevokeKeep or RevokeCut.
+	OnRevoke string `yaml:"on_revoke"`
 	// Identity is the embedded directory of accounts.
 	Identity Identity `yaml:"identity,omitempty"`
 	// Networks are the VPCs and how they are attached.
@@ -240,6 +251,7 @@ func defaults() *Config {
 		DataDir:  DefaultDataDir,
 		Region:   DefaultRegion,
 		Language: DefaultLanguage,
+		OnRevoke: RevokeKeep,
 		Networks: Networks{Unknown: UnknownAllow},
 		Quotas:   Quotas{EndpointService: DefaultEndpointServiceQuota, Endpoint: DefaultEndpointQuota},
 	}

@@ -36,7 +36,7 @@ func parse(t *testing.T, text string) *config.Config {
 func withDefaults(change func(*config.Config)) *config.Config {
 	c := &config.Config{
 		Listen: "127.0.0.1:8780", PublicURL: "http://127.0.0.1:8780", DataDir: "./data",
-		Region: "eu-west-101", Language: "en-us",
+		Region: "eu-west-101", Language: "en-us", OnRevoke: "keep",
 		Networks: config.Networks{Unknown: config.UnknownAllow},
 		Quotas:   config.Quotas{EndpointService: 20, Endpoint: 50},
 	}
@@ -71,6 +71,7 @@ data_dir: /var/lib/sallyport
 database: postgres://sallyport:pw@127.0.0.1:5432/sallyport
 region: eu-de
 language: zh-cn
+on_revoke: cut
 identity:
   domains:
     - id: 0123
@@ -109,7 +110,7 @@ func TestEveryKey(t *testing.T) {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	want := &config.Config{
 		Listen: "127.0.0.1:9000", PublicURL: "https://sallyport.example.net", DataDir: "/var/lib/sallyport",
-		Database: "postgres://sallyport:pw@127.0.0.1:5432/sallyport", Region: "eu-de", Language: "zh-cn",
+		Database: "postgres://sallyport:pw@127.0.0.1:5432/sallyport", Region: "eu-de", Language: "zh-cn", OnRevoke: "cut",
 		Identity: config.Identity{Domains: []config.Domain{{
 			ID: "0123", Name: "acme", Projects: []config.Project{{ID: "12e4", Name: "eu-de"}},
 			Users: []config.User{

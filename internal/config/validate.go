@@ -34,6 +34,9 @@ func validate(c *Config, f *findings) {
 	}
 	validateDatabase(c.Database, f)
 	validateRegion(c.Region, f)
+	if c.OnRevoke != RevokeKeep && c.OnRevoke != RevokeCut {
+		f.at("on_revoke", "%s is not offered; write %s or %s", quote(c.OnRevoke), RevokeKeep, RevokeCut)
+	}
 	if c.Language != LanguageEnglish && c.Language != LanguageChinese {
 		f.at("language", "%s is not offered; write %s or %s", quote(c.Language), LanguageEnglish, LanguageChinese)
 	}

@@ -69,18 +69,23 @@ func (p *Plane) specsSince(v sallyport.View, since sallyport.Revision) []agentap
 
 // eachAdmitted calls f for every endpoint of the service that shall be open.
 func eachAdmitted(v sallyport.View, id sallyport.ServiceID, f func(*sallyport.Endpoint)) {
-	for _, st := range []sallyport.Status{sallyport.StatusCreating, sallyport.StatusAccepted} {
-		q := sallyport.EndpointQuery{ServiceID: id, Status: st, Page: sallyport.Page{Limit: sallyport.MaxPage}}
-		for {
-			page, _ := v.Endpoints(q)
-			for _, e := range page {
-				f(e)
-			}
-			if len(page) < q.Limit {
-				break
-			}
-			q.Offset += len(page)
+	eachEndpoint(v, id, sallyport.StatusCreating, f)
+	eachEndpoint(v, id, sallyport.StatusAccepted, f)
+}
+
+// eachEndpoint calls f for every endpoint of the service in the status; f must
+// not change what it walks.
+func eachEndpoint(v sallyport.View, id sallyport.ServiceID, st sallyport.Status, f func(*sallyport.Endpoint)) {
+	q := sallyport.EndpointQuery{ServiceID: id, Status: st, Page: sallyport.Page{Limit: sallyport.MaxPage}}
+	for {
+		page, _ := v.Endpoints(q)
+		for _, e := range page {
+			f(e)
 		}
+		if len(page) < q.Limit {
+			return
+		}
+		q.Offset += len(page)
 	}
 }
 
@@ -167,6 +172,9 @@ func (a Agents) Report(ctx context.Context, agent string, results []agentapi.Rep
 		if p.provesCut(e, r) {
 			rec := p.reportRecord(agent, e, r)
 			rec.Action, rec.Outcome = "cut", sallyport.OutcomeUnchanged
+			// It is stored after the decision it proves, perhaps after further ones:
+			// it names the revision, and no status, so that the log can be replayed.
+			rec.From, rec.To = "", ""
 			p.noteLater(ctx, rec)
 		}
 		p.acks.note(id, ack{rev: sallyport.Revision(r.Rev), state: r.State, agent: agent, at: now, flows: r.Flows})

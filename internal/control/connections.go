@@ -125,9 +125,7 @@ func (p *Plane) confirmDecision(ctx context.Context, eps []*sallyport.Endpoint, 
 		return nil, err
 	}
 	if !confirmed && a == sallyport.ActionReject {
-		return nil, sallyport.Refuse(sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed,
-			"the decision is kept, but the data plane has not confirmed the cut within %s; repeat the call to wait again",
-			p.opt.ConfirmWait)
+		return nil, p.unconfirmed()
 	}
 	v, err := p.store.View(ctx)
 	if err != nil {
@@ -150,4 +148,42 @@ func follows(e, now *sallyport.Endpoint, a sallyport.Action) bool {
 		return now.AdmitRev == e.AdmitRev && (now.Status.Admitted() || now.Status == sallyport.StatusFailed)
 	}
 	return now.SpecRev == e.SpecRev
+}
+
+func (p *Plane) unconfirmed() error {
+	return sallyport.Refuse(sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed,
+		"the decision is kept, but the data plane has not confirmed the cut within %s; repeat the call to wait again",
+		p.opt.ConfirmWait)
+}
+
+// NoteConnections sets the owner's descriptions of connections, all or none, and
+// returns those connections.
+func (p *Plane) NoteConnections(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, notes []sallyport.Note) ([]*sallyport.Endpoint, error) {
+	var out []*sallyport.Endpoint
+	err := p.mutate(ctx, c, serviceTarget(id, "note"), func(tx sallyport.Tx) error {
+		out = out[:0]
+		if _, err := owned(tx, c, id); err != nil {
+			return err
+		}
+		for _, n := range notes {
+			if e, ok := tx.Endpoint(n.Endpoint); !ok || e.ServiceID != id {
+				return sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonNotConnection,
+					"endpoint %s is not a connection of service %s", n.Endpoint, id)
+			}
+		}
+		for _, n := range notes {
+			e, _ := tx.Endpoint(n.Endpoint)
+			rec := p.record(c, endpointTarget(e.ID, id, "note"), outcome(e.Note != n.Description))
+			rec.From, rec.To = e.Status.String(), e.Status.String()
+			rev := tx.Record(rec)
+			next := *e
+			if e.Note != n.Description {
+				next.Note, next.UpdatedAt, next.Rev = n.Description, rec.At, rev
+				tx.PutEndpoint(&next)
+			}
+			out = append(out, &next)
+		}
+		return nil
+	})
+	return out, err
 }

@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"github.com/sallyport-net/sallyport/internal/agentapi"
@@ -21,12 +23,8 @@ func (p *Plane) CreateEndpoint(ctx context.Context, c sallyport.Call, n sallypor
 		if err != nil {
 			return err
 		}
-		var pl place
-		if s.Kind == sallyport.KindInterface {
-			if pl, err = nets.choosePlace(tx, &n); err != nil {
-				return err
-			}
-		} else if _, err := nets.vpc(n.VPCID); err != nil {
+		pl, err := locate(tx, nets, c, s, &n)
+		if err != nil {
 			return err
 		}
 		if _, used := tx.Usage(c.Project); used >= p.opt.Endpoints {
@@ -47,14 +45,10 @@ func (p *Plane) CreateEndpoint(ctx context.Context, c sallyport.Call, n sallypor
 			pl.lease.Rev = tx.Record(given)
 			tx.PutSubnet(pl.lease)
 		}
-		e := &sallyport.Endpoint{
-			ID: id, ServiceID: s.ID, ProjectID: c.Project, DomainID: c.Principal.DomainID, VPCID: n.VPCID,
-			SubnetID: n.SubnetID, Address: pl.address, Outside: pl.outside, Marker: marker, Status: first,
-			Unattached: p.unattached(nets, s, n.VPCID), EnableDNS: n.EnableDNS, EnableWhitelist: n.EnableWhitelist,
-			Whitelist: n.Whitelist, RouteTables: n.RouteTables, Tags: n.Tags, Description: n.Description,
-			Specification: n.Specification, IPVersion: n.IPVersion,
-			CreatedAt: rec.At, UpdatedAt: rec.At, Rev: rev, SpecRev: rev, AdmitRev: rev,
-		}
+		e := newEndpoint(c, &n, pl)
+		e.ID, e.ServiceID, e.Marker, e.Status = id, s.ID, marker, first
+		e.Unattached = p.unattached(nets, s, n.VPCID)
+		e.CreatedAt, e.UpdatedAt, e.Rev, e.SpecRev, e.AdmitRev = rec.At, rec.At, rev, rev, rev
 		tx.PutEndpoint(e)
 		out = sallyport.EndpointView{Endpoint: e, Service: s}
 		return nil
@@ -66,6 +60,52 @@ func (p *Plane) CreateEndpoint(ctx context.Context, c sallyport.Call, n sallypor
 		p.confirmLater(ctx, id)
 	}
 	return out, nil
+}
+
+func newEndpoint(c sallyport.Call, n *sallyport.NewEndpoint, pl place) *sallyport.Endpoint {
+	return &sallyport.Endpoint{
+		ProjectID: c.Project, DomainID: c.Principal.DomainID, VPCID: n.VPCID, SubnetID: n.SubnetID,
+		Address: pl.address, Outside: pl.outside, EnableDNS: n.EnableDNS, EnableWhitelist: n.EnableWhitelist,
+		Whitelist: n.Whitelist, RouteTables: pl.routeTables, Tags: n.Tags, Description: n.Description,
+		Specification: n.Specification, IPVersion: n.IPVersion, IPv6Address: n.IPv6Address,
+		PolicyStatement: n.PolicyStatement, PolicyDocument: n.PolicyDocument,
+	}
+}
+
+// locate finds out where a new endpoint lives: an interface endpoint has an
+// address in a subnet, a gateway endpoint has route tables of the VPC.
+func locate(tx sallyport.Tx, nets *Networks, c sallyport.Call, s *sallyport.Service, n *sallyport.NewEndpoint) (place, error) {
+	if (n.PolicyStatement != "" || n.PolicyDocument != "") && !s.Policy {
+		return place{}, sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonPolicyDisabled, "the service has no policies")
+	}
+	if s.Kind == sallyport.KindInterface {
+		if len(n.RouteTables) > 0 {
+			return place{}, routeTableKind()
+		}
+		return nets.choosePlace(tx, n)
+	}
+	if n.EnableWhitelist || len(n.Whitelist) > 0 {
+		return place{}, sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonWhitelistKind,
+			"source whitelists belong to interface endpoints")
+	}
+	if _, err := nets.vpc(n.VPCID); err != nil {
+		return place{}, err
+	}
+	tables := n.RouteTables
+	if len(tables) == 0 {
+		tables = []string{defaultRouteTable(n.VPCID)}
+	}
+	e := &sallyport.Endpoint{ServiceID: s.ID, ProjectID: c.Project, VPCID: n.VPCID}
+	return place{routeTables: tables}, freeRouteTables(tx, e, tables)
+}
+
+// defaultRouteTable returns the id of a VPC's default route table. There are no
+// route tables here, so it is made from the VPC's id: always the same, and in
+// the form of a UUID.
+func defaultRouteTable(id sallyport.VPCID) string {
+	h := sha256.Sum256([]byte("default route table of " + id))
+	x := hex.EncodeToString(h[:16])
+	return x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:]
 }
 
 // connectable returns a service that takes endpoints of the caller.

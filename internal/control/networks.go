@@ -84,6 +84,8 @@ type place struct {
 	address netip.Addr
 	outside bool
 	lease   *sallyport.SubnetLease // to be stored, nil where there is one already
+	// routeTables are those of a gateway endpoint.
+	routeTables []string
 }
 
 // choosePlace finds the address of a new endpoint: the one asked for, or a free

@@ -18,6 +18,10 @@ const DefaultConfirmWait = 2 * time.Second
 // page of the list, so that a client can always read all of it at once.
 const maxPermissions = 500
 
+// maxResources is how many load balancers may stand behind a service: far above
+// what the user guide speaks of, and small enough for one row.
+const maxResources = 100
+
 // Options tune a Plane; the zero value suits production but for the networks.
 type Options struct {
 	// Region is the first part of service names; it has no dot.
@@ -26,6 +30,9 @@ type Options struct {
 	Networks Networks
 	// Quotas are the limits of every project; zero means none allowed.
 	Services, Endpoints int
+	// OnRevoke is what removing a whitelist record does to endpoints of services
+	// that do not say themselves; "" is keep.
+	OnRevoke sallyport.RevokeMode
 	// ConfirmWait is how long an answer waits for the data plane; 0 means
 	// DefaultConfirmWait.
 	ConfirmWait time.Duration
@@ -45,7 +52,7 @@ type Plane struct {
 	networks atomic.Pointer[Networks]
 	acks     *ledger
 	followUp chan sallyport.EndpointID
-	notes    chan sallyport.Record
+	notes    chan *sallyport.Record
 }
 
 // New returns a Plane on the store. Run has to be running for endpoints to leave
@@ -62,7 +69,7 @@ func New(store sallyport.Store, opt Options) *Plane {
 	}
 	p := &Plane{
 		store: store, opt: opt, acks: newLedger(),
-		followUp: make(chan sallyport.EndpointID, maxFollowUp), notes: make(chan sallyport.Record, maxNotes),
+		followUp: make(chan sallyport.EndpointID, maxFollowUp), notes: make(chan *sallyport.Record, maxNotes),
 	}
 	p.SetNetworks(opt.Networks)
 	return p

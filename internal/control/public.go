@@ -60,7 +60,7 @@ func (p *Plane) putPublic(tx sallyport.Tx, c sallyport.Call, w PublicService) er
 	next := sallyport.Service{
 		ID: w.ID, Region: p.opt.Region, SystemName: w.Name, Kind: w.Kind, ServerType: "LB", DomainID: w.Owner,
 		VPCID: w.VPCID, PortID: w.PortID, Ports: w.Ports, TCPProxy: sallyport.ProxyClose, Approval: w.Approval,
-		Status: sallyport.ServiceAvailable,
+		Policy: w.Kind == sallyport.KindGateway, Status: sallyport.ServiceAvailable,
 	}
 	action := "create"
 	if exists {

@@ -28,7 +28,7 @@ const (
 // noteLater stores a record that nobody waits for with the next flush.
 func (p *Plane) noteLater(ctx context.Context, r sallyport.Record) {
 	select {
-	case p.notes <- r:
+	case p.notes <- &r:
 	case <-ctx.Done():
 	}
 }
@@ -73,12 +73,12 @@ func (p *Plane) keepNotes(ctx context.Context) {
 	for {
 		select {
 		case r := <-p.notes:
-			p.flush(ctx, append(make([]sallyport.Record, 0, notesBatch), r))
+			p.flush(ctx, append(make([]*sallyport.Record, 0, notesBatch), r))
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWait)
 			defer cancel()
 			for len(p.notes) > 0 {
-				p.flush(last, []sallyport.Record{<-p.notes})
+				p.flush(last, []*sallyport.Record{<-p.notes})
 			}
 			return
 		}
@@ -86,7 +86,7 @@ func (p *Plane) keepNotes(ctx context.Context) {
 }
 
 // flush gathers records for the linger and stores them in one update.
-func (p *Plane) flush(ctx context.Context, batch []sallyport.Record) {
+func (p *Plane) flush(ctx context.Context, batch []*sallyport.Record) {
 	timer := time.NewTimer(notesLinger)
 	defer timer.Stop()
 	for more := true; more && len(batch) < notesBatch; {
@@ -101,7 +101,7 @@ func (p *Plane) flush(ctx context.Context, batch []sallyport.Record) {
 	}
 	err := p.store.Update(context.WithoutCancel(ctx), func(tx sallyport.Tx) error {
 		for _, r := range batch {
-			tx.Record(r)
+			tx.Record(*r)
 		}
 		return nil
 	})

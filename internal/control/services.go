@@ -121,6 +121,7 @@ func applyChange(s *sallyport.Service, ch sallyport.ServiceChange) {
 	set(&s.TCPProxy, ch.TCPProxy)
 	set(&s.Approval, ch.Approval)
 	set(&s.Description, ch.Description)
+	set(&s.OnRevoke, ch.OnRevoke)
 }
 
 func set[T any](field, value *T) {
@@ -132,7 +133,57 @@ func set[T any](field, value *T) {
 func sameService(a, b *sallyport.Service) bool {
 	return a.Name == b.Name && a.PortID == b.PortID && a.VIPPortID == b.VIPPortID && a.IP == b.IP &&
 		slices.Equal(a.Ports, b.Ports) && a.TCPProxy == b.TCPProxy && a.Approval == b.Approval &&
-		a.Description == b.Description
+		a.Description == b.Description && a.OnRevoke == b.OnRevoke
+}
+
+// AddResources adds load balancers behind a service. Those it has already are
+// left alone.
+func (p *Plane) AddResources(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, rs []sallyport.ServerResource) error {
+	return p.editService(ctx, c, id, "add_resources", func(s *sallyport.Service) error {
+		have := slices.Clone(s.Resources)
+		for _, r := range rs {
+			if !slices.ContainsFunc(have, func(h sallyport.ServerResource) bool { return h.ID == r.ID }) {
+				have = append(have, r)
+			}
+		}
+		if len(have) > maxResources {
+			return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonResourcesFull,
+				"a service has at most %d load balancers", maxResources)
+		}
+		s.Resources = have
+		return nil
+	})
+}
+
+// UpgradeService moves a service to the professional edition, or back.
+func (p *Plane) UpgradeService(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, professional bool) error {
+	return p.editService(ctx, c, id, "upgrade", func(s *sallyport.Service) error {
+		s.Professional = professional
+		return nil
+	})
+}
+
+// editService changes what concerns neither lists nor the data plane.
+func (p *Plane) editService(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, action string, edit func(*sallyport.Service) error) error {
+	return p.mutate(ctx, c, serviceTarget(id, action), func(tx sallyport.Tx) error {
+		s, err := owned(tx, c, id)
+		if err != nil {
+			return err
+		}
+		next := *s
+		if err := edit(&next); err != nil {
+			return err
+		}
+		changed := next.Professional != s.Professional || len(next.Resources) != len(s.Resources)
+		rec := p.record(c, serviceTarget(id, action), outcome(changed))
+		rec.From, rec.To = "available", "available"
+		rev := tx.Record(rec)
+		if changed {
+			next.UpdatedAt, next.Rev = rec.At, rev
+			tx.PutService(&next)
+		}
+		return nil
+	})
 }
 
 func outcome(changed bool) sallyport.Outcome {

@@ -68,10 +68,16 @@ func (d *Draft) replaceService(id sallyport.ServiceID, cur *sallyport.Service) *
 	if cur != nil {
 		d.listService(nil, cur)
 		d.serviceRev.Set(cur)
-	} else if e.conns.len() == 0 && e.perms.len() == 0 {
+	}
+	d.forgetEmpty(e)
+	return old
+}
+
+// forgetEmpty removes the entry of a service that is gone with all its lists.
+func (d *Draft) forgetEmpty(e *serviceEntry) {
+	if e.service == nil && e.conns.len() == 0 && e.perms.len() == 0 {
 		d.services.Delete(e)
 	}
-	return old
 }
 
 // listService puts a service into, or takes it out of, the lists that callers
@@ -88,7 +94,9 @@ func (d *Draft) listService(old, cur *sallyport.Service) {
 		d.public.set(old, cur)
 		return
 	}
-	d.ownProject(s.ProjectID).services.set(old, cur)
+	p := d.ownProject(s.ProjectID)
+	p.services.set(old, cur)
+	setTags(d, p, sallyport.ObjectService, old, cur, (*tagEntry).serviceTree)
 	for _, p := range s.Ports {
 		k := portKey{port: s.PortID, server: p.Server, protocol: p.Protocol, service: s.ID}
 		if cur != nil {
@@ -111,13 +119,17 @@ func (d *Draft) replaceEndpoint(id sallyport.EndpointID, cur *sallyport.Endpoint
 	if old == nil && cur == nil {
 		return nil
 	}
+	if old != nil && cur != nil && moved(old, cur) {
+		d.replaceEndpoint(id, nil)
+		d.replaceEndpoint(id, cur)
+		return old
+	}
 	if old != nil {
 		d.endpntRev.Delete(old)
 	}
 	if cur == nil {
 		d.endpoints.Delete(old)
-		d.markers.Delete(markerKey{marker: old.Marker})
-		d.addresses.Delete(addressKey{subnet: old.SubnetID, address: old.Address})
+		d.freeKeys(old)
 	} else {
 		d.endpoints.Set(cur)
 		d.endpntRev.Set(cur)
@@ -132,12 +144,34 @@ func (d *Draft) replaceEndpoint(id sallyport.EndpointID, cur *sallyport.Endpoint
 	return old
 }
 
+// moved reports whether b stands elsewhere than a in the lists and indexes that
+// an ordinary change leaves alone.
+func moved(a, b *sallyport.Endpoint) bool {
+	return a.ServiceID != b.ServiceID || a.ProjectID != b.ProjectID || a.VPCID != b.VPCID ||
+		a.SubnetID != b.SubnetID || a.Address != b.Address || a.Marker != b.Marker || !a.CreatedAt.Equal(b.CreatedAt)
+}
+
+// freeKeys gives up the marker and the address of an endpoint, unless another
+// one has taken them over: a replica hears of both in any order.
+func (d *Draft) freeKeys(e *sallyport.Endpoint) {
+	if k, ok := d.markers.Get(markerKey{marker: e.Marker}); ok && k.id == e.ID {
+		d.markers.Delete(k)
+	}
+	if k, ok := d.addresses.Get(addressKey{subnet: e.SubnetID, address: e.Address}); ok && k.id == e.ID {
+		d.addresses.Delete(k)
+	}
+}
+
 func (d *Draft) listEndpoint(old, cur *sallyport.Endpoint) {
 	e := cur
 	if e == nil {
 		e = old
 	}
-	d.ownProject(e.ProjectID).endpoints.set(old, cur)
+	p := d.ownProject(e.ProjectID)
+	p.endpoints.set(old, cur)
+	ownGroup(d, &p.byVPC, e.VPCID).endpoints.set(old, cur)
+	ownGroup(d, &p.byService, e.ServiceID).endpoints.set(old, cur)
+	setTags(d, p, sallyport.ObjectEndpoint, old, cur, (*tagEntry).endpointTree)
 	s := d.ownService(e.ServiceID)
 	s.conns.set(old, cur)
 	if old != nil && cur != nil && old.Status == cur.Status {
@@ -150,35 +184,47 @@ func (d *Draft) listEndpoint(old, cur *sallyport.Endpoint) {
 	if cur != nil {
 		s.byStatus[cur.Status].set(nil, cur)
 	}
+	d.forgetEmpty(s)
 }
 
 // SetPermission puts p in place of the whitelist record with the id, or removes
 // that record where p is nil.
 func (d *Draft) SetPermission(s sallyport.ServiceID, id sallyport.PermissionID, p *sallyport.Permission) {
-	var old *sallyport.Permission
+	old := d.replacePermission(s, id, p)
+	d.onUndo(func() { d.replacePermission(s, id, old) })
+}
+
+func (d *Draft) replacePermission(s sallyport.ServiceID, id sallyport.PermissionID, cur *sallyport.Permission) *sallyport.Permission {
 	e := d.ownService(s)
-	if e.perms.created != nil {
-		e.perms.created.Scan(func(have *sallyport.Permission) bool {
-			if have.ID == id {
-				old = have
-			}
-			return old == nil
-		})
+	if e.permByID == nil {
+		e.permByID = newTree(func(a, b *sallyport.Permission) bool { return a.ID < b.ID })
 	}
-	e.perms.set(old, p)
-	d.onUndo(func() { d.ownService(s).perms.set(p, old) })
+	old, _ := e.permByID.Get(&sallyport.Permission{ID: id})
+	e.perms.set(old, cur)
+	switch {
+	case cur != nil:
+		e.permByID.Set(cur)
+	case old != nil:
+		e.permByID.Delete(old)
+	}
+	d.forgetEmpty(e)
+	return old
 }
 
 // SetSubnet puts l in place of what is there under the id.
 func (d *Draft) SetSubnet(l *sallyport.SubnetLease) {
 	last := d.lastSubnet
-	d.subnets.Set(l)
+	old, replaced := d.subnets.Set(l)
 	if !last.IsValid() || last.Addr().Less(l.Prefix.Addr()) {
 		d.lastSubnet = l.Prefix
 	}
 	d.onUndo(func() {
-		d.subnets.Delete(l)
 		d.lastSubnet = last
+		if replaced {
+			d.subnets.Set(old)
+			return
+		}
+		d.subnets.Delete(l)
 	})
 }
 
@@ -225,7 +271,8 @@ func (d *Draft) ownService(id sallyport.ServiceID) *serviceEntry {
 	case e.gen == d.gen:
 		return e
 	default:
-		c := &serviceEntry{gen: d.gen, id: id, service: e.service, perms: e.perms.fork(), conns: e.conns.fork()}
+		c := &serviceEntry{gen: d.gen, id: id, service: e.service, perms: e.perms.fork(),
+			permByID: fork(e.permByID), conns: e.conns.fork()}
 		for i := range e.byStatus {
 			c.byStatus[i] = e.byStatus[i].fork()
 		}
@@ -244,8 +291,30 @@ func (d *Draft) ownProject(id sallyport.ProjectID) *projectEntry {
 	case e.gen == d.gen:
 		return e
 	default:
-		e = &projectEntry{gen: d.gen, id: id, services: e.services.fork(), endpoints: e.endpoints.fork()}
+		e = &projectEntry{
+			gen: d.gen, id: id, services: e.services.fork(), endpoints: e.endpoints.fork(),
+			byVPC: fork(e.byVPC), byService: fork(e.byService), tags: fork(e.tags),
+		}
 	}
 	d.projects.Set(e)
 	return e
+}
+
+// ownGroup returns the group of the key, one that this draft may change. Empty
+// groups stay: a project has few networks and few services to come back to.
+func ownGroup[K ~string](d *Draft, groups **tree[*group[K]], key K) *group[K] {
+	if *groups == nil {
+		*groups = newGroups[K]()
+	}
+	g, ok := (*groups).Get(&group[K]{key: key})
+	switch {
+	case !ok:
+		g = &group[K]{gen: d.gen, key: key}
+	case g.gen == d.gen:
+		return g
+	default:
+		g = forkGroup(g, d.gen)
+	}
+	(*groups).Set(g)
+	return g
 }

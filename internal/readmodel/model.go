@@ -13,6 +13,7 @@ type serviceEntry struct {
 	id       sallyport.ServiceID
 	service  *sallyport.Service
 	perms    order[sallyport.Permission]
+	permByID *tree[*sallyport.Permission]
 	conns    order[sallyport.Endpoint]
 	byStatus [sallyport.StatusDeleting + 1]order[sallyport.Endpoint]
 }
@@ -23,6 +24,24 @@ type projectEntry struct {
 	id        sallyport.ProjectID
 	services  order[sallyport.Service]
 	endpoints order[sallyport.Endpoint]
+	byVPC     *tree[*group[sallyport.VPCID]]
+	byService *tree[*group[sallyport.ServiceID]]
+	tags      *tree[*tagEntry]
+}
+
+// group is the part of a project's endpoints that have one thing in common.
+type group[K ~string] struct {
+	gen       uint64
+	key       K
+	endpoints order[sallyport.Endpoint]
+}
+
+func newGroups[K ~string]() *tree[*group[K]] {
+	return newTree(func(a, b *group[K]) bool { return a.key < b.key })
+}
+
+func forkGroup[K ~string](g *group[K], gen uint64) *group[K] {
+	return &group[K]{gen: gen, key: g.key, endpoints: g.endpoints.fork()}
 }
 
 type markerKey struct {

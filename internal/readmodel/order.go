@@ -85,10 +85,11 @@ func (o *order[T]) set(old, cur *T) {
 		o.created, o.updated = newTree(lessCreated[T]), newTree(lessUpdated[T])
 	}
 	if old != nil {
-		if cur == nil {
+		created, updated := sameTimes(old, cur)
+		if !created {
 			o.created.Delete(old)
 		}
-		if cur == nil || !sameUpdate(old, cur) {
+		if !updated {
 			o.updated.Delete(old)
 		}
 	}
@@ -98,18 +99,30 @@ func (o *order[T]) set(old, cur *T) {
 	}
 }
 
-func sameUpdate[T item](a, b *T) bool {
-	_, ua, _ := keys(a)
-	_, ub, _ := keys(b)
-	return ua.Equal(ub)
+// sameTimes reports in which of the two orders cur takes the place of old by
+// itself; in the other one old has to be taken out.
+func sameTimes[T item](old, cur *T) (created, updated bool) {
+	if cur == nil {
+		return false, false
+	}
+	ca, ua, _ := keys(old)
+	cb, ub, _ := keys(cur)
+	return ca.Equal(cb), ua.Equal(ub)
+}
+
+// sorted returns the list in the order that p asks for, nil where it is empty.
+func (o *order[T]) sorted(p sallyport.Page) *tree[*T] {
+	if p.Sort == sallyport.SortUpdated {
+		return o.updated
+	}
+	return o.created
 }
 
 // page returns the part of the list that p asks for, in O(log n + limit).
-func (o *order[T]) page(p sallyport.Page) []*T {
-	t := o.created
-	if p.Sort == sallyport.SortUpdated {
-		t = o.updated
-	}
+func (o *order[T]) page(p sallyport.Page) []*T { return pageTree(o.sorted(p), p) }
+
+// pageTree returns the part of a sorted list that p asks for.
+func pageTree[T any](t *tree[*T], p sallyport.Page) []*T {
 	n := length(t)
 	limit := clampLimit(p.Limit)
 	if limit == 0 || p.Offset < 0 || p.Offset >= n {
@@ -133,30 +146,7 @@ func (o *order[T]) page(p sallyport.Page) []*T {
 // search walks the list in the order of p and returns the page of what match
 // lets through, with the number of all of it: O(n).
 func (o *order[T]) search(p sallyport.Page, match func(*T) bool) ([]*T, int) {
-	t := o.created
-	if p.Sort == sallyport.SortUpdated {
-		t = o.updated
-	}
-	if t == nil {
-		return nil, 0
-	}
-	var out []*T
-	total, limit := 0, clampLimit(p.Limit)
-	step := func(v *T) bool {
-		if match(v) {
-			if total >= p.Offset && len(out) < limit {
-				out = append(out, v)
-			}
-			total++
-		}
-		return true
-	}
-	if p.Ascending {
-		t.Scan(step)
-	} else {
-		t.Reverse(step)
-	}
-	return out, total
+	return searchOf([]*order[T]{o}, p, match)
 }
 
 func clampLimit(n int) int { return max(0, min(n, sallyport.MaxPage)) }

@@ -34,14 +34,23 @@ func (m *Model) Services(q sallyport.ServiceQuery) ([]*sallyport.Service, int) {
 		}
 		list = p.services
 	}
-	if q.ID == "" && q.Name == "" && (q.Status == 0 || q.Status == sallyport.ServiceAvailable) {
+	plain := sallyport.ServiceQuery{Page: q.Page, ProjectID: q.ProjectID, Public: q.Public}
+	if q == plain {
 		return list.page(q.Page), list.len()
 	}
-	name := strings.ToLower(q.Name)
-	return list.search(q.Page, func(s *sallyport.Service) bool {
-		return (q.ID == "" || s.ID == q.ID) && (q.Status == 0 || s.Status == q.Status) &&
-			(name == "" || strings.Contains(strings.ToLower(s.FullName()), name))
-	})
+	q.Name = strings.ToLower(q.Name)
+	return list.search(q.Page, func(s *sallyport.Service) bool { return matchService(&q, s) })
+}
+
+func matchService(q *sallyport.ServiceQuery, s *sallyport.Service) bool {
+	return (q.ID == "" || s.ID == q.ID) && (q.Status == 0 || s.Status == q.Status) &&
+		(q.ServerType == "" || s.ServerType == q.ServerType) && (q.NetType == "" || s.NetType() == q.NetType) &&
+		(q.BorderGroup == "" || s.BorderGroup == q.BorderGroup) && (q.Name == "" || hasName(s, q.Name))
+}
+
+// hasName reports whether the full name has the part, which is in lower case.
+func hasName(s *sallyport.Service, part string) bool {
+	return strings.Contains(strings.ToLower(s.FullName()), part)
 }
 
 // Endpoint returns the endpoint.
@@ -50,43 +59,83 @@ func (m *Model) Endpoint(id sallyport.EndpointID) (*sallyport.Endpoint, bool) {
 }
 
 // Endpoints returns one page of a project's endpoints or of a service's
-// connections. Id, marker and status cost O(log n); the other filters walk the
-// list.
+// connections. Whatever the filters, the cost grows with the page and with the
+// number of services or networks that match, not with the number of endpoints;
+// only two filters together that no list is kept for walk what is left.
 func (m *Model) Endpoints(q sallyport.EndpointQuery) ([]*sallyport.Endpoint, int) {
-	list, ok := m.endpointList(q)
-	if !ok {
-		return nil, 0
-	}
 	if q.ID != "" || q.Marker != 0 {
-		return m.single(q)
+		return m.single(&q)
 	}
-	if q.VPCID == "" && q.ServiceName == "" && (q.Status == 0 || q.ServiceID != "") {
-		return list.page(q.Page), list.len()
-	}
-	return list.search(q.Page, m.matcher(q))
-}
-
-// endpointList returns the shortest list that holds all that q asks for.
-func (m *Model) endpointList(q sallyport.EndpointQuery) (*order[sallyport.Endpoint], bool) {
 	if q.ServiceID != "" {
-		e, ok := m.entry(q.ServiceID)
-		switch {
-		case !ok:
-			return nil, false
-		case q.Status != 0:
-			return &e.byStatus[q.Status], true
-		}
-		return &e.conns, true
+		return m.connections(&q)
 	}
 	p, ok := m.projects.Get(&projectEntry{id: q.ProjectID})
 	if !ok {
+		return nil, 0
+	}
+	lists := []*order[sallyport.Endpoint]{&p.endpoints}
+	byName := q.ServiceName != "" || q.BorderGroup != ""
+	switch {
+	case byName:
+		lists = m.listsByService(p, &q)
+	case q.VPCID != "":
+		g, ok := groupOf(p.byVPC, q.VPCID)
+		if !ok {
+			return nil, 0
+		}
+		lists[0] = &g.endpoints
+	}
+	if q.Status == 0 && (q.VPCID == "" || !byName) {
+		return pageOf(lists, q.Page)
+	}
+	return searchOf(lists, q.Page, func(e *sallyport.Endpoint) bool {
+		return (q.VPCID == "" || e.VPCID == q.VPCID) && (q.Status == 0 || e.Status == q.Status)
+	})
+}
+
+// connections answers a query for the endpoints of one service.
+func (m *Model) connections(q *sallyport.EndpointQuery) ([]*sallyport.Endpoint, int) {
+	e, ok := m.entry(q.ServiceID)
+	if !ok || int(q.Status) >= len(e.byStatus) {
+		return nil, 0
+	}
+	list := &e.conns
+	if q.Status != 0 {
+		list = &e.byStatus[q.Status]
+	}
+	if q.VPCID != "" || q.ServiceName != "" || q.BorderGroup != "" || q.ProjectID != "" {
+		return list.search(q.Page, func(c *sallyport.Endpoint) bool { return m.matches(q, c) })
+	}
+	return list.page(q.Page), list.len()
+}
+
+// listsByService returns the endpoints of the services that q asks for by name
+// or label; each service is looked at once.
+func (m *Model) listsByService(p *projectEntry, q *sallyport.EndpointQuery) []*order[sallyport.Endpoint] {
+	var out []*order[sallyport.Endpoint]
+	part := strings.ToLower(q.ServiceName)
+	if p.byService == nil {
+		return nil
+	}
+	p.byService.Scan(func(g *group[sallyport.ServiceID]) bool {
+		s, ok := m.Service(g.key)
+		if ok && (q.BorderGroup == "" || s.BorderGroup == q.BorderGroup) && (part == "" || hasName(s, part)) {
+			out = append(out, &g.endpoints)
+		}
+		return true
+	})
+	return out
+}
+
+func groupOf[K ~string](groups *tree[*group[K]], key K) (*group[K], bool) {
+	if groups == nil {
 		return nil, false
 	}
-	return &p.endpoints, true
+	return groups.Get(&group[K]{key: key})
 }
 
 // single answers a query that names one endpoint by id or marker.
-func (m *Model) single(q sallyport.EndpointQuery) ([]*sallyport.Endpoint, int) {
+func (m *Model) single(q *sallyport.EndpointQuery) ([]*sallyport.Endpoint, int) {
 	id := q.ID
 	if q.Marker != 0 {
 		k, ok := m.markers.Get(markerKey{marker: q.Marker})
@@ -96,7 +145,7 @@ func (m *Model) single(q sallyport.EndpointQuery) ([]*sallyport.Endpoint, int) {
 		id = k.id
 	}
 	e, ok := m.Endpoint(id)
-	if !ok || !m.matcher(q)(e) {
+	if !ok || !m.matches(q, e) {
 		return nil, 0
 	}
 	if q.Offset > 0 || q.Limit <= 0 {
@@ -105,27 +154,29 @@ func (m *Model) single(q sallyport.EndpointQuery) ([]*sallyport.Endpoint, int) {
 	return []*sallyport.Endpoint{e}, 1
 }
 
-func (m *Model) matcher(q sallyport.EndpointQuery) func(*sallyport.Endpoint) bool {
-	name := strings.ToLower(q.ServiceName)
-	named := map[sallyport.ServiceID]bool{} // a service's name is compared once per query
-	return func(e *sallyport.Endpoint) bool {
-		switch {
-		case q.ServiceID != "" && e.ServiceID != q.ServiceID,
-			q.ProjectID != "" && e.ProjectID != q.ProjectID,
-			q.Status != 0 && e.Status != q.Status,
-			q.VPCID != "" && e.VPCID != q.VPCID:
-			return false
-		case name == "":
-			return true
-		}
-		yes, ok := named[e.ServiceID]
-		if !ok {
-			s, found := m.Service(e.ServiceID)
-			yes = found && strings.Contains(strings.ToLower(s.FullName()), name)
-			named[e.ServiceID] = yes
-		}
-		return yes
+// matches reports whether an endpoint is what q selects, its id and marker apart.
+func (m *Model) matches(q *sallyport.EndpointQuery, e *sallyport.Endpoint) bool {
+	switch {
+	case q.ServiceID != "" && e.ServiceID != q.ServiceID,
+		q.ProjectID != "" && e.ProjectID != q.ProjectID,
+		q.Status != 0 && e.Status != q.Status,
+		q.VPCID != "" && e.VPCID != q.VPCID:
+		return false
+	case q.ServiceName == "" && q.BorderGroup == "":
+		return true
 	}
+	s, ok := m.Service(e.ServiceID)
+	return ok && (q.BorderGroup == "" || s.BorderGroup == q.BorderGroup) &&
+		(q.ServiceName == "" || hasName(s, strings.ToLower(q.ServiceName)))
+}
+
+// Permission returns one record of a service's whitelist.
+func (m *Model) Permission(s sallyport.ServiceID, id sallyport.PermissionID) (*sallyport.Permission, bool) {
+	e, ok := m.entry(s)
+	if !ok || e.permByID == nil {
+		return nil, false
+	}
+	return e.permByID.Get(&sallyport.Permission{ID: id})
 }
 
 // Permissions returns one page of a service's whitelist.

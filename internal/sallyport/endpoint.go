@@ -43,6 +43,10 @@ type Endpoint struct {
 	Note            string // the owner's description of the connection
 	Specification   string
 	IPVersion       string
+	IPv6Address     string
+	PolicyStatement string // JSON array of statements, "" for none
+	PolicyDocument  string // any JSON value, "" for none
+	Professional    bool   // upgraded from the basic edition
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	Rev             Revision // of the last change

@@ -53,33 +53,43 @@ type Reason string
 
 // The reasons, by the noun they speak of.
 const (
-	ReasonForbidden          Reason = "forbidden"           // the role does not allow the operation
-	ReasonProjectForeign     Reason = "project_foreign"     // the project is not the caller's
-	ReasonServiceNotFound    Reason = "service_not_found"   // the addressed service
-	ReasonServiceUnknown     Reason = "service_unknown"     // a service named inside a request
-	ReasonServiceUnavailable Reason = "service_unavailable" // it exists and takes no endpoints now
-	ReasonServiceInUse       Reason = "service_in_use"      // admitted endpoints forbid deletion
-	ReasonServiceSystem      Reason = "service_system"      // the operator's own service
-	ReasonServiceAmbiguous   Reason = "service_ambiguous"   // id and name do not agree, or neither is given
-	ReasonEndpointNotFound   Reason = "endpoint_not_found"  // the addressed endpoint
-	ReasonNotConnection      Reason = "not_connection"      // the endpoint is no connection of this service
-	ReasonNotWhitelisted     Reason = "not_whitelisted"     // the account may not connect to the service
-	ReasonDeleting           Reason = "deleting"            // the endpoint is being deleted
-	ReasonRefused            Reason = "refused"             // the state machine knows no such step
-	ReasonQuota              Reason = "quota"               // the project's quota is used up
-	ReasonVPCUnknown         Reason = "vpc_unknown"         // networks.unknown is refuse
-	ReasonSubnetUnknown      Reason = "subnet_unknown"      // networks.unknown is refuse
-	ReasonSubnetForeign      Reason = "subnet_foreign"      // the subnet is not in the VPC
-	ReasonAddressTaken       Reason = "address_taken"       // another endpoint has the address
-	ReasonAddressOutside     Reason = "address_outside"     // the address is not of the subnet
-	ReasonAddressesExhausted Reason = "addresses_exhausted" // the subnet has no free address
-	ReasonPortUnknown        Reason = "port_unknown"        // networks.unknown is refuse
-	ReasonPortForeign        Reason = "port_foreign"        // the backend is not in the VPC
-	ReasonPortsConflict      Reason = "ports_conflict"      // another service forwards to the same backend port
-	ReasonPermissionsFull    Reason = "permissions_full"    // the service's whitelist is full
-	ReasonMarkersExhausted   Reason = "markers_exhausted"   // all 2^31-1 markers are taken
-	ReasonUnconfirmed        Reason = "unconfirmed"         // no confirmation within the wait
-	ReasonTokensFull         Reason = "revocations_full"    // too many revoked tokens are still alive
+	ReasonForbidden          Reason = "forbidden"            // the role does not allow the operation
+	ReasonProjectForeign     Reason = "project_foreign"      // the project is not the caller's
+	ReasonServiceNotFound    Reason = "service_not_found"    // the addressed service
+	ReasonServiceUnknown     Reason = "service_unknown"      // a service named inside a request
+	ReasonServiceUnavailable Reason = "service_unavailable"  // it exists and takes no endpoints now
+	ReasonServiceInUse       Reason = "service_in_use"       // admitted endpoints forbid deletion
+	ReasonServiceSystem      Reason = "service_system"       // the operator's own service
+	ReasonServiceAmbiguous   Reason = "service_ambiguous"    // id and name do not agree, or neither is given
+	ReasonEndpointNotFound   Reason = "endpoint_not_found"   // the addressed endpoint
+	ReasonNotConnection      Reason = "not_connection"       // the endpoint is no connection of this service
+	ReasonNotWhitelisted     Reason = "not_whitelisted"      // the account may not connect to the service
+	ReasonDeleting           Reason = "deleting"             // the endpoint is being deleted
+	ReasonRefused            Reason = "refused"              // the state machine knows no such step
+	ReasonQuota              Reason = "quota"                // the project's quota is used up
+	ReasonVPCUnknown         Reason = "vpc_unknown"          // networks.unknown is refuse
+	ReasonSubnetUnknown      Reason = "subnet_unknown"       // networks.unknown is refuse
+	ReasonSubnetForeign      Reason = "subnet_foreign"       // the subnet is not in the VPC
+	ReasonAddressTaken       Reason = "address_taken"        // another endpoint has the address
+	ReasonAddressOutside     Reason = "address_outside"      // the address is not of the subnet
+	ReasonAddressesExhausted Reason = "addresses_exhausted"  // the subnet has no free address
+	ReasonPortUnknown        Reason = "port_unknown"         // networks.unknown is refuse
+	ReasonPortForeign        Reason = "port_foreign"         // the backend is not in the VPC
+	ReasonPortsConflict      Reason = "ports_conflict"       // another service forwards to the same backend port
+	ReasonPermissionsFull    Reason = "permissions_full"     // the service's whitelist is full
+	ReasonMarkersExhausted   Reason = "markers_exhausted"    // all 2^31-1 markers are taken
+	ReasonUnconfirmed        Reason = "unconfirmed"          // no confirmation within the wait
+	ReasonPermissionNotFound Reason = "permission_not_found" // the addressed whitelist record
+	ReasonWhitelistKind      Reason = "whitelist_kind"       // source whitelists belong to interface endpoints
+	ReasonFailed             Reason = "failed"               // a failed endpoint is not changed
+	ReasonRouteTableKind     Reason = "route_table_kind"     // route tables belong to gateway endpoints
+	ReasonRouteTableUsed     Reason = "route_table_used"     // another endpoint has the route table
+	ReasonRouteTableNone     Reason = "route_table_none"     // at least one route table stays bound
+	ReasonPolicyDisabled     Reason = "policy_disabled"      // the service has no policies
+	ReasonNoPolicy           Reason = "no_policy"            // there is none to remove
+	ReasonTagsFull           Reason = "tags_full"            // a resource has at most MaxTags
+	ReasonResourcesFull      Reason = "resources_full"       // a service has at most so many load balancers
+	ReasonTokensFull         Reason = "revocations_full"     // too many revoked tokens are still alive
 )
 
 // Error is an error that may be shown: Kind to branch on, Reason to name the

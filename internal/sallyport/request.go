@@ -35,6 +35,7 @@ type ServiceChange struct {
 	TCPProxy    *ProxyMode
 	Approval    *bool // of endpoints made from now on
 	Description *string
+	OnRevoke    *RevokeMode
 }
 
 // NewPermission is a whitelist record to be made.
@@ -59,6 +60,54 @@ type NewEndpoint struct {
 	Description     string
 	Specification   string
 	IPVersion       string
+	IPv6Address     string
+	PolicyStatement string // JSON array of statements, "" for none
+	PolicyDocument  string // any JSON value, "" for none
+}
+
+// EndpointChange is what shall change of an endpoint; nil leaves a field as it
+// is. Whitelists belong to interface endpoints, route tables to gateway ones,
+// and policies to services that have them enabled.
+type EndpointChange struct {
+	Whitelist       *[]string
+	EnableWhitelist *bool
+	RouteTables     *[]string // replaces the whole set
+	PolicyStatement *string   // "" removes it
+	PolicyDocument  *string   // "" removes it
+	Professional    *bool
+}
+
+// PermissionChange is what shall change of a service's whitelist.
+type PermissionChange struct {
+	Add          []NewPermission
+	RemoveValues []string
+	RemoveIDs    []PermissionID
+}
+
+// Note is the owner's description of one connection.
+type Note struct {
+	Endpoint    EndpointID
+	Description string
+}
+
+// Resource names a service or an endpoint where both can be meant.
+type Resource struct {
+	Kind ObjectKind // ObjectService or ObjectEndpoint
+	ID   string
+}
+
+// TagKey is a tag key of a project with all the values it has.
+type TagKey struct {
+	Key    string
+	Values []string // sorted
+}
+
+// TaggedResource is one hit of a search by tags. Endpoints have no name of their
+// own and are called by their id.
+type TaggedResource struct {
+	ID   string
+	Name string
+	Tags []Tag
 }
 
 // ServiceView is a service and the number of its admitted endpoints.

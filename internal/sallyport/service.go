@@ -53,6 +53,9 @@ type PortMapping struct {
 	Protocol string // "TCP"
 }
 
+// MaxTags is how many tags a resource may have (VPCEP API reference, tags).
+const MaxTags = 20
+
 // Tag is a label of a resource.
 type Tag struct{ Key, Value string }
 
@@ -81,10 +84,47 @@ type Service struct {
 	Status      ServiceStatus
 	Description string
 	Tags        []Tag
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	Rev         Revision // of the last change
-	SpecRev     Revision // of the last change that the data plane must act on
+	// Professional says that the service was upgraded from the basic edition.
+	Professional bool
+	// Resources are the load balancers added behind the service; they are kept for
+	// those who ask, and carry nothing of themselves.
+	Resources []ServerResource
+	// BorderGroup is the label of an edge pool, "" for none.
+	BorderGroup string
+	// OnRevoke says what removing a whitelist record does to the endpoints it had
+	// let in; "" is the configuration's default.
+	OnRevoke  RevokeMode
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Rev       Revision // of the last change
+	SpecRev   Revision // of the last change that the data plane must act on
+}
+
+// ServerResource is a load balancer added behind a service.
+type ServerResource struct {
+	ID   string // of the load balancer
+	Zone string // availability zone, may be ""
+}
+
+// RevokeMode says what happens to endpoints whose account loses its last
+// whitelist record.
+type RevokeMode string
+
+// The two modes. The documents are silent; keep is what the cloud's guide
+// suggests, cut is for owners who want the whitelist to be the last word.
+const (
+	// RevokeKeep leaves existing endpoints as they are.
+	RevokeKeep RevokeMode = "keep"
+	// RevokeCut rejects them, with all that a reject promises.
+	RevokeCut RevokeMode = "cut"
+)
+
+// NetType is how a backend is classified: an address of a VLAN, or a port.
+func (s *Service) NetType() string {
+	if s.IP != "" {
+		return "vlan"
+	}
+	return "vxlan"
 }
 
 // FullName returns the name clients see: region, the user's part where there is

@@ -93,6 +93,8 @@ type ServiceQuery struct {
 	ID        ServiceID
 	Name      string // case-insensitive part of the full name
 	Status    ServiceStatus
+	// ServerType, NetType and BorderGroup are exact; "" is any.
+	ServerType, NetType, BorderGroup string
 }
 
 // EndpointQuery selects endpoints: those of a project, or the connections of a
@@ -106,6 +108,7 @@ type EndpointQuery struct {
 	Status      Status
 	VPCID       VPCID
 	ServiceName string // case-insensitive part of the service's full name
+	BorderGroup string // of the endpoint's service
 }
 
 // PermissionQuery selects whitelist records of a service.
@@ -113,6 +116,27 @@ type PermissionQuery struct {
 	Page
 	ServiceID ServiceID
 	Contains  string // case-sensitive part of the value
+}
+
+// TagFilter names a key and the values it may have; no values is any value.
+type TagFilter struct {
+	Key    string
+	Values []string
+}
+
+// TagQuery selects a project's services or endpoints by their tags. All that is
+// given has to hold; nothing given selects everything.
+type TagQuery struct {
+	Page
+	ProjectID ProjectID
+	Kind      ObjectKind  // ObjectService or ObjectEndpoint
+	All       []TagFilter // has each of the keys
+	Any       []TagFilter // has one of the keys
+	NotAll    []TagFilter // has not all of the keys
+	NotAny    []TagFilter // has none of the keys
+	Untagged  bool        // has no tag at all; the four lists are then ignored
+	Name      string      // case-insensitive part of the name
+	ID        string      // exact
 }
 
 // Change is one object that changed, for those who follow the log.
@@ -141,6 +165,12 @@ type View interface {
 	Connections(s ServiceID, st Status) int
 	// Usage returns how many services and endpoints the project has.
 	Usage(p ProjectID) (services, endpoints int)
+	// Permission returns one record of a service's whitelist.
+	Permission(s ServiceID, id PermissionID) (*Permission, bool)
+	// Tagged returns one page of the resources that match, and the number of all.
+	Tagged(q TagQuery) ([]TaggedResource, int)
+	// TagKeys returns the keys and values of all resources of the kind, sorted.
+	TagKeys(p ProjectID, kind ObjectKind) []TagKey
 	// BackendPort returns the service that forwards to this port of the backend.
 	BackendPort(p PortID, port PortMapping) (ServiceID, bool)
 	// Subnet returns the network given to a subnet.

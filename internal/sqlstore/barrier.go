@@ -11,7 +11,8 @@ import (
 // only use an answer to a question that was asked after it came, so it joins
 // the next one, never the one under way.
 type barrier struct {
-	wake chan struct{} // one place: a question waits
+	wake   chan struct{} // one place: a question waits
+	closed chan struct{} // closed when serve has ended
 
 	mu   sync.Mutex
 	next *question
@@ -23,7 +24,9 @@ type question struct {
 	err  error
 }
 
-func newBarrier() *barrier { return &barrier{wake: make(chan struct{}, 1)} }
+func newBarrier() *barrier {
+	return &barrier{wake: make(chan struct{}, 1), closed: make(chan struct{})}
+}
 
 // revision returns a revision that the database had after the call began.
 func (b *barrier) revision(ctx context.Context) (sallyport.Revision, error) {
@@ -42,17 +45,19 @@ func (b *barrier) revision(ctx context.Context) (sallyport.Revision, error) {
 		return q.rev, q.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
+	case <-b.closed:
+		return 0, ErrClosed
 	}
 }
 
-// serve asks the questions, one after the other, until ctx ends; who waits then
-// gets the context's error.
+// serve asks the questions, one after the other, until ctx ends; who waits then,
+// or comes later, gets ErrClosed.
 func (b *barrier) serve(ctx context.Context, ask func(context.Context) (sallyport.Revision, error)) {
+	defer close(b.closed)
 	for {
 		select {
 		case <-b.wake:
 		case <-ctx.Done():
-			b.answer(func() (sallyport.Revision, error) { return 0, ErrClosed })
 			return
 		}
 		b.answer(func() (sallyport.Revision, error) {

@@ -95,12 +95,15 @@ func applyMigration(ctx context.Context, db database, version int, text string) 
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.rollback(ctx)
-	var sts []statement
+	// One at a time: a driver prepares what it sends together, and a statement
+	// that speaks of a table made by the one before it cannot be prepared yet.
 	for _, s := range splitStatements(text) {
-		sts = append(sts, statement{query: s})
+		if err := tx.exec(ctx, []statement{{query: s}}); err != nil {
+			return err
+		}
 	}
-	sts = append(sts, statement{query: `INSERT INTO schema_version (version) VALUES (` + strconv.Itoa(version) + `)`})
-	if err := tx.exec(ctx, sts); err != nil {
+	done := statement{query: `INSERT INTO schema_version (version) VALUES (` + strconv.Itoa(version) + `)`}
+	if err := tx.exec(ctx, []statement{done}); err != nil {
 		return err
 	}
 	return tx.commit(ctx)

@@ -78,7 +78,7 @@ func (in interner) share(s string) string {
 // touched is the set of objects that a stretch of the log speaks of.
 type touched struct {
 	services, permissions map[sallyport.ServiceID]bool
-	endpoints             map[sallyport.EndpointID]bool
+	endpoints             map[sallyport.EndpointID]sallyport.ServiceID
 	subnets, tokens       map[string]bool
 }
 
@@ -88,34 +88,41 @@ type touched struct {
 func catchUp(ctx context.Context, tx reader, d *readmodel.Draft) error {
 	t := touched{
 		services: map[sallyport.ServiceID]bool{}, permissions: map[sallyport.ServiceID]bool{},
-		endpoints: map[sallyport.EndpointID]bool{}, subnets: map[string]bool{}, tokens: map[string]bool{},
+		endpoints: map[sallyport.EndpointID]sallyport.ServiceID{}, subnets: map[string]bool{}, tokens: map[string]bool{},
 	}
-	err := each(ctx, tx, scanTouch, t.add,
-		`SELECT object, object_id FROM audit WHERE rev > $1 AND outcome <> 'denied' ORDER BY rev`, int64(d.Revision()))
+	err := each(ctx, tx, scanChange, t.add,
+		`SELECT object, object_id, service_id FROM audit WHERE rev > $1 AND outcome <> 'denied' ORDER BY rev`, int64(d.Revision()))
 	if err != nil {
 		return fmt.Errorf("read changes: %w", err)
 	}
 	return t.reload(ctx, tx, d)
 }
 
+// touch names an object that a record speaks of.
 type touch struct {
 	object sallyport.ObjectKind
 	id     string
 }
 
-func scanTouch(rs rows) (touch, error) {
-	var t touch
-	return t, rs.Scan(&t.object, &t.id)
+// change is a touch with the service that an endpoint belongs to.
+type change struct {
+	touch
+	service sallyport.ServiceID
 }
 
-func (t *touched) add(c touch) {
+func scanChange(rs rows) (change, error) {
+	var c change
+	return c, rs.Scan(&c.object, &c.id, &c.service)
+}
+
+func (t *touched) add(c change) {
 	switch c.object {
 	case sallyport.ObjectService:
 		t.services[sallyport.ServiceID(c.id)] = true
 	case sallyport.ObjectPermissions:
 		t.permissions[sallyport.ServiceID(c.id)] = true
 	case sallyport.ObjectEndpoint:
-		t.endpoints[sallyport.EndpointID(c.id)] = true
+		t.endpoints[sallyport.EndpointID(c.id)] = c.service
 	case sallyport.ObjectSubnet:
 		t.subnets[c.id] = true
 	case sallyport.ObjectToken:
@@ -126,6 +133,18 @@ func (t *touched) add(c touch) {
 // reload replaces in the draft what the database has under the touched ids. An
 // id that is gone is removed.
 func (t *touched) reload(ctx context.Context, tx reader, d *readmodel.Draft) error {
+	for id, service := range t.endpoints {
+		var found *sallyport.Endpoint
+		err := each(ctx, tx, scanEndpoint, func(e *sallyport.Endpoint) { found = e },
+			`SELECT `+endpointColumns+` FROM endpoints WHERE id = $1`, string(id))
+		if err != nil {
+			return err
+		}
+		d.SetEndpoint(id, found)
+		if found == nil {
+			t.services[service] = true // it may have taken its service's tombstone along
+		}
+	}
 	for id := range t.services {
 		var found *sallyport.Service
 		err := each(ctx, tx, scanService, func(s *sallyport.Service) { found = s },
@@ -139,15 +158,6 @@ func (t *touched) reload(ctx context.Context, tx reader, d *readmodel.Draft) err
 		if err := t.reloadPermissions(ctx, tx, d, id); err != nil {
 			return err
 		}
-	}
-	for id := range t.endpoints {
-		var found *sallyport.Endpoint
-		err := each(ctx, tx, scanEndpoint, func(e *sallyport.Endpoint) { found = e },
-			`SELECT `+endpointColumns+` FROM endpoints WHERE id = $1`, string(id))
-		if err != nil {
-			return err
-		}
-		d.SetEndpoint(id, found)
 	}
 	for id := range t.subnets {
 		err := each(ctx, tx, scanSubnet, d.SetSubnet, `SELECT `+subnetColumns+` FROM subnets WHERE id = $1`, id)

@@ -20,6 +20,9 @@ const (
 	// poolConns is the number of connections: one writes, one listens, the rest
 	// ask for the revision and read the audit log.
 	poolConns = 8
+	// rollbackTimeout bounds the wait for a database that has stopped answering;
+	// its end closes the connection, which ends the transaction as well.
+	rollbackTimeout = time.Second
 )
 
 // postgresDB is a PostgreSQL database that several servers may share.
@@ -60,7 +63,7 @@ func (db *postgresDB) begin(ctx context.Context) (txn, error) {
 }
 
 func (db *postgresDB) query(ctx context.Context, q string, args ...any) (rows, error) {
-	return db.pool.Query(ctx, q, args...)
+	return db.pool.Query(ctx, q, args...) //nolint:sqlclosecheck // each and readCounter close what they are given
 }
 
 func (db *postgresDB) close() error {
@@ -115,7 +118,7 @@ func (db *postgresDB) listenOnce(ctx context.Context, wake func()) error {
 type postgresTxn struct{ tx pgx.Tx }
 
 func (t *postgresTxn) query(ctx context.Context, q string, args ...any) (rows, error) {
-	return t.tx.Query(ctx, q, args...)
+	return t.tx.Query(ctx, q, args...) //nolint:sqlclosecheck // each and readCounter close what they are given
 }
 
 func (t *postgresTxn) exec(ctx context.Context, sts []statement) error {
@@ -133,6 +136,8 @@ func (t *postgresTxn) exec(ctx context.Context, sts []statement) error {
 func (t *postgresTxn) commit(ctx context.Context) error { return t.tx.Commit(ctx) }
 
 func (t *postgresTxn) rollback(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
 	// After a commit this is an error that says so; nothing is to be done.
-	_ = t.tx.Rollback(context.WithoutCancel(ctx))
+	_ = t.tx.Rollback(ctx)
 }

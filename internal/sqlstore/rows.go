@@ -13,23 +13,28 @@ import (
 const (
 	serviceColumns = `id, name, region, system_name, kind, server_type, project_id, domain_id, vpc_id, port_id,
  vip_port_id, pool_id, ip, ip_version, snat_network, ports, tcp_proxy, approval, policy, status, description, tags,
- created_us, updated_us, rev, spec_rev`
+ professional, resources, border_group, on_revoke, created_us, updated_us, rev, spec_rev`
 
 	putService = `INSERT INTO services (` + serviceColumns + `)
- VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26)
- ON CONFLICT (id) DO UPDATE SET name=excluded.name, port_id=excluded.port_id, vip_port_id=excluded.vip_port_id,
- ip=excluded.ip, ports=excluded.ports, tcp_proxy=excluded.tcp_proxy, approval=excluded.approval,
- status=excluded.status, description=excluded.description, tags=excluded.tags, updated_us=excluded.updated_us,
- rev=excluded.rev, spec_rev=excluded.spec_rev`
+ VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30)
+ ON CONFLICT (id) DO UPDATE SET name=excluded.name, region=excluded.region, system_name=excluded.system_name,
+ kind=excluded.kind, server_type=excluded.server_type, project_id=excluded.project_id, domain_id=excluded.domain_id,
+ vpc_id=excluded.vpc_id, port_id=excluded.port_id, vip_port_id=excluded.vip_port_id, pool_id=excluded.pool_id,
+ ip=excluded.ip, ip_version=excluded.ip_version, snat_network=excluded.snat_network, ports=excluded.ports,
+ tcp_proxy=excluded.tcp_proxy, approval=excluded.approval, policy=excluded.policy, status=excluded.status,
+ description=excluded.description, tags=excluded.tags, professional=excluded.professional,
+ resources=excluded.resources, border_group=excluded.border_group, on_revoke=excluded.on_revoke,
+ created_us=excluded.created_us, updated_us=excluded.updated_us, rev=excluded.rev, spec_rev=excluded.spec_rev`
 
 	removeService = `DELETE FROM services WHERE id = $1`
 
 	endpointColumns = `id, service_id, project_id, domain_id, vpc_id, subnet_id, address, outside, marker, status,
  was_accepted, unattached, fault, enable_dns, enable_whitelist, whitelist, route_tables, tags, description, note,
- specification, ip_version, created_us, updated_us, rev, spec_rev, admit_rev`
+ specification, ip_version, ipv6_address, policy_statement, policy_document, professional, created_us, updated_us,
+ rev, spec_rev, admit_rev`
 
 	addEndpoint = `INSERT INTO endpoints (` + endpointColumns + `)
- VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27)`
+ VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,$31)`
 
 	// stepEndpoint writes what a step of the state machine can change, and
 	// nothing else: it is the statement of every decision.
@@ -37,25 +42,27 @@ const (
  spec_rev=$8, admit_rev=$9 WHERE id=$1`
 
 	editEndpoint = `UPDATE endpoints SET enable_whitelist=$2, whitelist=$3, route_tables=$4, tags=$5, description=$6,
- note=$7 WHERE id=$1`
+ note=$7, policy_statement=$8, policy_document=$9, professional=$10 WHERE id=$1`
 
 	removeEndpoint = `DELETE FROM endpoints WHERE id = $1`
 
 	permissionColumns = `service_id, id, value, type, description, created_us, rev`
 
 	putPermission = `INSERT INTO permissions (` + permissionColumns + `) VALUES ($1,$2,$3,$4,$5,$6,$7)
- ON CONFLICT (service_id, id) DO UPDATE SET description=excluded.description, rev=excluded.rev`
+ ON CONFLICT (service_id, id) DO UPDATE SET value=excluded.value, type=excluded.type,
+ description=excluded.description, created_us=excluded.created_us, rev=excluded.rev`
 
 	removePermission = `DELETE FROM permissions WHERE service_id = $1 AND id = $2`
 
 	subnetColumns = `id, vpc_id, prefix, rev`
 
-	putSubnet = `INSERT INTO subnets (` + subnetColumns + `) VALUES ($1,$2,$3,$4)`
+	putSubnet = `INSERT INTO subnets (` + subnetColumns + `) VALUES ($1,$2,$3,$4)
+ ON CONFLICT (id) DO UPDATE SET vpc_id=excluded.vpc_id, prefix=excluded.prefix, rev=excluded.rev`
 
 	revocationColumns = `token_id, expires_us, rev`
 
 	putRevocation = `INSERT INTO revocations (` + revocationColumns + `) VALUES ($1,$2,$3)
- ON CONFLICT (token_id) DO NOTHING`
+ ON CONFLICT (token_id) DO UPDATE SET expires_us=excluded.expires_us, rev=excluded.rev`
 
 	auditColumns = `rev, at_us, family, operation, action, outcome, reason, object, object_id, service_id, from_status,
  to_status, domain_id, project_id, user_id, user_name, method, source, request_id, detail, hash`
@@ -69,6 +76,7 @@ func serviceRow(s *sallyport.Service) []any {
 		string(s.ID), s.Name, s.Region, s.SystemName, string(s.Kind), s.ServerType, string(s.ProjectID), string(s.DomainID),
 		string(s.VPCID), string(s.PortID), s.VIPPortID, s.PoolID, s.IP, s.IPVersion, s.SNATNetwork, encode(s.Ports),
 		string(s.TCPProxy), flag(s.Approval), flag(s.Policy), int64(s.Status), s.Description, encode(s.Tags),
+		flag(s.Professional), encode(s.Resources), s.BorderGroup, string(s.OnRevoke),
 		s.CreatedAt.UnixMicro(), s.UpdatedAt.UnixMicro(), int64(s.Rev), int64(s.SpecRev),
 	}
 }
@@ -76,23 +84,28 @@ func serviceRow(s *sallyport.Service) []any {
 func scanService(rs rows) (*sallyport.Service, error) {
 	var (
 		s                      sallyport.Service
-		ports, tags            string
+		ports, tags, resources string
 		approval, policy, stat int64
+		professional           int64
 		created, updated       int64
 	)
 	err := rs.Scan(&s.ID, &s.Name, &s.Region, &s.SystemName, &s.Kind, &s.ServerType, &s.ProjectID, &s.DomainID,
 		&s.VPCID, &s.PortID, &s.VIPPortID, &s.PoolID, &s.IP, &s.IPVersion, &s.SNATNetwork, &ports, &s.TCPProxy,
-		&approval, &policy, &stat, &s.Description, &tags, &created, &updated, &s.Rev, &s.SpecRev)
+		&approval, &policy, &stat, &s.Description, &tags, &professional, &resources, &s.BorderGroup, &s.OnRevoke, &created, &updated, &s.Rev, &s.SpecRev)
 	if err != nil {
 		return nil, fmt.Errorf("scan service: %w", err)
 	}
 	s.Approval, s.Policy, s.Status = approval != 0, policy != 0, sallyport.ServiceStatus(stat)
+	s.Professional = professional != 0
 	s.CreatedAt, s.UpdatedAt = instant(created), instant(updated)
 	if err := decode(ports, &s.Ports); err != nil {
 		return nil, fmt.Errorf("service %s: ports: %w", s.ID, err)
 	}
 	if err := decode(tags, &s.Tags); err != nil {
 		return nil, fmt.Errorf("service %s: tags: %w", s.ID, err)
+	}
+	if err := decode(resources, &s.Resources); err != nil {
+		return nil, fmt.Errorf("service %s: resources: %w", s.ID, err)
 	}
 	return &s, nil
 }
@@ -102,7 +115,8 @@ func endpointRow(e *sallyport.Endpoint) []any {
 		string(e.ID), string(e.ServiceID), string(e.ProjectID), string(e.DomainID), string(e.VPCID), string(e.SubnetID),
 		addressText(e.Address), flag(e.Outside), int64(e.Marker), int64(e.Status), flag(e.WasAccepted), flag(e.Unattached),
 		encodeFault(e.Fault), flag(e.EnableDNS), flag(e.EnableWhitelist), encode(e.Whitelist), encode(e.RouteTables),
-		encode(e.Tags), e.Description, e.Note, e.Specification, e.IPVersion,
+		encode(e.Tags), e.Description, e.Note, e.Specification, e.IPVersion, e.IPv6Address, e.PolicyStatement,
+		e.PolicyDocument, flag(e.Professional),
 		e.CreatedAt.UnixMicro(), e.UpdatedAt.UnixMicro(), int64(e.Rev), int64(e.SpecRev), int64(e.AdmitRev),
 	}
 }
@@ -117,25 +131,25 @@ func stepRow(e *sallyport.Endpoint) []any {
 func editRow(e *sallyport.Endpoint) []any {
 	return []any{
 		string(e.ID), flag(e.EnableWhitelist), encode(e.Whitelist), encode(e.RouteTables), encode(e.Tags),
-		e.Description, e.Note,
+		e.Description, e.Note, e.PolicyStatement, e.PolicyDocument, flag(e.Professional),
 	}
 }
 
 func scanEndpoint(rs rows) (*sallyport.Endpoint, error) {
 	var (
-		e                                    sallyport.Endpoint
-		address, fault, white, tables, tags  string
-		outside, stat, was, unatt, dns, list int64
-		created, updated                     int64
+		e                                         sallyport.Endpoint
+		address, fault, white, tables, tags       string
+		outside, stat, was, unatt, dns, list, pro int64
+		created, updated                          int64
 	)
 	err := rs.Scan(&e.ID, &e.ServiceID, &e.ProjectID, &e.DomainID, &e.VPCID, &e.SubnetID, &address, &outside, &e.Marker,
 		&stat, &was, &unatt, &fault, &dns, &list, &white, &tables, &tags, &e.Description, &e.Note, &e.Specification,
-		&e.IPVersion, &created, &updated, &e.Rev, &e.SpecRev, &e.AdmitRev)
+		&e.IPVersion, &e.IPv6Address, &e.PolicyStatement, &e.PolicyDocument, &pro, &created, &updated, &e.Rev, &e.SpecRev, &e.AdmitRev)
 	if err != nil {
 		return nil, fmt.Errorf("scan endpoint: %w", err)
 	}
 	e.Status, e.Outside, e.WasAccepted, e.Unattached = sallyport.Status(stat), outside != 0, was != 0, unatt != 0
-	e.EnableDNS, e.EnableWhitelist = dns != 0, list != 0
+	e.EnableDNS, e.EnableWhitelist, e.Professional = dns != 0, list != 0, pro != 0
 	e.CreatedAt, e.UpdatedAt = instant(created), instant(updated)
 	if address != "" {
 		if e.Address, err = netip.ParseAddr(address); err != nil {

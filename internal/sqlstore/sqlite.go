@@ -62,6 +62,19 @@ func openSQLite(ctx context.Context, dir string) (_ *sqliteDB, err error) {
 	if err := touchPrivate(name); err != nil {
 		return nil, err
 	}
+	if db.pool, err = openPool(dir); err != nil {
+		return nil, err
+	}
+	if db.conn, err = db.pool.Conn(ctx); err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return db, nil
+}
+
+// openPool returns connections to the file in dir. The settings stand in the
+// address, so that every one of them has them.
+func openPool(dir string) (*sql.DB, error) {
+	name := filepath.Join(dir, FileName)
 	q := url.Values{"_pragma": {
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout),
@@ -69,14 +82,12 @@ func openSQLite(ctx context.Context, dir string) (_ *sqliteDB, err error) {
 		fmt.Sprintf("cache_size(-%d)", cacheKiB),
 	}}
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: name}).EscapedPath(), RawQuery: q.Encode()}).String()
-	if db.pool, err = sql.Open("sqlite", dsn); err != nil {
+	pool, err := sql.Open("sqlite", dsn)
+	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	db.pool.SetMaxOpenConns(1 + readers)
-	if db.conn, err = db.pool.Conn(ctx); err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
-	}
-	return db, nil
+	pool.SetMaxOpenConns(1 + readers)
+	return pool, nil
 }
 
 func lockFile(name string) (*os.File, error) {
@@ -142,7 +153,7 @@ func (db *sqliteDB) prepared(ctx context.Context, q string) (*sql.Stmt, error) {
 }
 
 func (db *sqliteDB) query(ctx context.Context, q string, args ...any) (rows, error) {
-	rs, err := db.pool.QueryContext(ctx, q, args...)
+	rs, err := db.pool.QueryContext(ctx, q, args...) //nolint:rowserrcheck // each and readCounter ask for it
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +161,8 @@ func (db *sqliteDB) query(ctx context.Context, q string, args ...any) (rows, err
 }
 
 func (db *sqliteDB) close() error {
+	db.mu.Lock() // a caller may be making a secret at this moment
+	defer db.mu.Unlock()
 	var errs []error
 	for _, st := range db.stmts {
 		errs = append(errs, st.Close())
@@ -173,11 +186,11 @@ type sqliteTxn struct {
 }
 
 func (t *sqliteTxn) query(ctx context.Context, q string, args ...any) (rows, error) {
-	st, err := t.db.prepared(ctx, q)
+	st, err := t.db.prepared(ctx, q) //nolint:sqlclosecheck // it is kept for the life of the connection
 	if err != nil {
 		return nil, err
 	}
-	rs, err := st.QueryContext(ctx, args...)
+	rs, err := st.QueryContext(ctx, args...) //nolint:rowserrcheck // each and readCounter ask for it
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func open(ctx context.Context, db database, opt Options) (*Store, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	if opt.Now == nil {
-		opt.Now = time.Now
+		opt.Now = time.Now //nolint:forbidigo // the one place where the real clock comes in
 	}
 	s := &Store{
 		db: db, log: opt.Log, queue: make(chan *update, maxQueue), barrier: newBarrier(), changed: make(chan struct{}),
@@ -141,6 +141,11 @@ func (s *Store) publish() {
 // View returns the newest state. On a shared database it first asks for the
 // revision, together with all who ask at that moment, and catches up to it.
 func (s *Store) View(ctx context.Context) (sallyport.View, error) {
+	select {
+	case <-s.closing:
+		return nil, ErrClosed
+	default:
+	}
 	if !s.db.shared() {
 		return s.view.Load(), nil
 	}

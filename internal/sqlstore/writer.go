@@ -106,7 +106,7 @@ func (s *Store) refuseQueued() {
 // commitBatch runs a batch. When a transaction of several fails as a whole, each
 // is tried alone, so that one update cannot take others down with it.
 func (s *Store) commitBatch(batch []*update) {
-	err := s.transact(batch)
+	err := s.attempt(batch)
 	if err == nil {
 		return
 	}
@@ -121,10 +121,24 @@ func (s *Store) commitBatch(batch []*update) {
 	}
 	for _, u := range batch {
 		u.err = nil
-		if err := s.transact([]*update{u}); err != nil {
+		if err := s.attempt([]*update{u}); err != nil {
 			u.err = err
 		}
 	}
+}
+
+// attempt runs a batch. Where nobody knows whether the commit happened, it asks
+// the database what there is now: readers must not wait for the next update to
+// see what may be on disk.
+func (s *Store) attempt(batch []*update) error {
+	err := s.transact(batch)
+	if !errors.Is(err, errUncertain) {
+		return err
+	}
+	if err := s.transact(nil); err != nil {
+		s.log.Error("reading the state after an uncertain commit", "err", err)
+	}
+	return err
 }
 
 // errUncertain says that a commit was sent and not answered: it may have
@@ -147,7 +161,7 @@ func (s *Store) transact(batch []*update) (err error) {
 		return err
 	}
 	mark := s.draft.Mark()
-	tx := &tx{Draft: s.draft, head: head, first: s.draft.Revision()}
+	tx := &tx{Draft: s.draft, head: head, first: s.draft.Revision(), told: map[touch]bool{}}
 	// A panic in a caller's function must not leave its work in memory.
 	defer func() {
 		if err != nil {
@@ -159,12 +173,15 @@ func (s *Store) transact(batch []*update) (err error) {
 			u.err = tx.run(u.fn)
 		}
 	}
-	if tx.draftRevision() != tx.first {
+	if tx.Revision() != tx.first {
 		if err := s.finish(ctx, dbtx, tx); err != nil {
 			return err
 		}
 	}
-	s.publish()
+	// Where nothing happened, nobody is woken and no picture is made.
+	if s.draft.Revision() != s.view.Load().Revision() {
+		s.publish()
+	}
 	return nil
 }
 
@@ -189,7 +206,7 @@ func (s *Store) lockCounter(ctx context.Context, dbtx txn) (head [32]byte, err e
 
 // finish writes what the functions put and commits.
 func (s *Store) finish(ctx context.Context, dbtx txn, tx *tx) error {
-	tx.add(`UPDATE meta SET rev = $1, head = $2 WHERE one = 1`, int64(tx.draftRevision()), tx.head[:])
+	tx.add(`UPDATE meta SET rev = $1, head = $2 WHERE one = 1`, int64(tx.Revision()), tx.head[:])
 	if s.db.shared() {
 		tx.add("NOTIFY " + channel)
 	}
@@ -210,11 +227,18 @@ func readCounter(ctx context.Context, r reader, q string) (rev sallyport.Revisio
 	}
 	defer rs.Close()
 	var text []byte
-	for rs.Next() {
+	found := 0
+	for ; rs.Next(); found++ {
 		if err := rs.Scan(&rev, &text); err != nil {
 			return 0, head, err
 		}
 	}
+	if err := rs.Err(); err != nil {
+		return 0, head, err
+	}
+	if found != 1 || len(text) != len(head) {
+		return 0, head, fmt.Errorf("the table meta has %d rows and a hash of %d bytes, want one and %d", found, len(text), len(head))
+	}
 	copy(head[:], text)
-	return rev, head, rs.Err()
+	return rev, head, nil
 }

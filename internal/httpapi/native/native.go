@@ -40,7 +40,16 @@ type Enforcement struct {
 // Plane is what the native API asks of the product.
 type Plane interface {
 	Enforcement(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.Enforcement, error)
+	Service(ctx context.Context, c sallyport.Call, id sallyport.ServiceID) (sallyport.ServiceView, error)
+	UpdateService(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, ch sallyport.ServiceChange) (sallyport.ServiceView, error)
 	Audit(ctx context.Context, c sallyport.Call, since sallyport.Revision, limit int) ([]sallyport.Record, sallyport.Revision, error)
+}
+
+// ServiceSettings are what the owner of a service says beyond the vendor's API.
+type ServiceSettings struct {
+	ID string `json:"id"`
+	// OnRevoke is keep, cut, or "" for the server's default.
+	OnRevoke string `json:"on_revoke"`
 }
 
 // Record is one entry of the audit log as the API shows it.
@@ -80,6 +89,8 @@ func New(p Plane) edge.Family {
 		Name: "native", Prefixes: []string{Prefix + "/"}, Error: renderError,
 		Routes: []edge.Route{
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/endpoints/{id}", Name: "ShowEnforcement", Handler: h.enforcement},
+			{Method: http.MethodGet, Path: Prefix + "/{project_id}/services/{id}", Name: "ShowServiceSettings", Handler: h.service},
+			{Method: http.MethodPut, Path: Prefix + "/{project_id}/services/{id}", Name: "UpdateServiceSettings", Handler: h.updateService},
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/audit", Name: "ListAudit", Handler: h.audit},
 		},
 	}
@@ -100,6 +111,31 @@ func (h handlers) enforcement(ctx context.Context, q *edge.Request) (edge.Respon
 		out.ConfirmedAt = e.At.Format(time.RFC3339Nano)
 	}
 	return edge.Response{Status: http.StatusOK, Body: out}, nil
+}
+
+func (h handlers) service(ctx context.Context, q *edge.Request) (edge.Response, error) {
+	s, err := h.plane.Service(ctx, q.Call, sallyport.ServiceID(q.Path("id")))
+	if err != nil {
+		return edge.Response{}, err
+	}
+	return edge.Response{Body: ServiceSettings{ID: string(s.ID), OnRevoke: string(s.OnRevoke)}}, nil
+}
+
+func (h handlers) updateService(ctx context.Context, q *edge.Request) (edge.Response, error) {
+	var in struct {
+		OnRevoke *sallyport.RevokeMode `json:"on_revoke"`
+	}
+	if err := edge.Decode(q, &in); err != nil {
+		return edge.Response{}, err
+	}
+	if in.OnRevoke != nil && *in.OnRevoke != "" && *in.OnRevoke != sallyport.RevokeKeep && *in.OnRevoke != sallyport.RevokeCut {
+		return edge.Response{}, sallyport.Refuse(sallyport.KindInvalid, "", "on_revoke is keep, cut, or empty for the server's default")
+	}
+	s, err := h.plane.UpdateService(ctx, q.Call, sallyport.ServiceID(q.Path("id")), sallyport.ServiceChange{OnRevoke: in.OnRevoke})
+	if err != nil {
+		return edge.Response{}, err
+	}
+	return edge.Response{Body: ServiceSettings{ID: string(s.ID), OnRevoke: string(s.OnRevoke)}}, nil
 }
 
 func (h handlers) audit(ctx context.Context, q *edge.Request) (edge.Response, error) {

@@ -74,7 +74,7 @@ func (a *api) changePermissions(ctx context.Context, q *edge.Request) (edge.Resp
 		}
 		records = nil
 	}
-	list, err := a.plane.ChangePermissions(ctx, q.Call, service, records, remove)
+	list, err := a.plane.ChangePermissions(ctx, q.Call, service, sallyport.PermissionChange{Add: records, RemoveValues: remove})
 	if err != nil {
 		return edge.Response{}, err
 	}

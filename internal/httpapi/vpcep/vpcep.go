@@ -29,7 +29,7 @@ type Plane interface {
 
 	Permissions(ctx context.Context, c sallyport.Call, q sallyport.PermissionQuery) ([]*sallyport.Permission, int, error)
 	// ChangePermissions returns the whole list after the change, newest first.
-	ChangePermissions(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, add []sallyport.NewPermission, remove []string) ([]*sallyport.Permission, error)
+	ChangePermissions(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, ch sallyport.PermissionChange) ([]*sallyport.Permission, error)
 
 	CreateEndpoint(ctx context.Context, c sallyport.Call, n sallyport.NewEndpoint) (sallyport.EndpointView, error)
 	Endpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.EndpointView, error)

@@ -1,0 +1,5 @@
+package sqlstore_test
+
+const childEnv = "SQLSTORE_CHILD"
+
+func child(string) int { return 0 }

@@ -1,0 +1,17 @@
+package sqlstore_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/sallyport-net/sallyport/internal/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		os.Exit(child(dir))
+	}
+	goleak.VerifyTestMain(pgtest.Main{M: m})
+}
