@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal returns both ends of a new pseudo terminal.
+func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo terminals here: %v", err)
+	}
+	t.Cleanup(func() { keyboard.Close() })
+	fd := int(keyboard.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	return keyboard, terminal
+}
+
+func echoes(t *testing.T, terminal *os.File) bool {
+	t.Helper()
+	s, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Lflag&unix.ECHO != 0
+}
+
+// typist types a line whenever it is prompted. It stands in for stderr, where
+// prompts are written.
+type typist struct {
+	t        *testing.T
+	keyboard io.Writer
+	lines    []string
+	seen     bytes.Buffer
+}
+
+func (y *typist) Write(p []byte) (int, error) {
+	if strings.HasSuffix(string(p), ": ") && len(y.lines) > 0 {
+		if _, err := io.WriteString(y.keyboard, y.lines[0]+"\n"); err != nil {
+			y.t.Error(err)
+		}
+		y.lines = y.lines[1:]
+	}
+	return y.seen.Write(p)
+}
+
+// A password that is typed must not be seen, and two that differ by a slip must not
+// become a hash that nobody knows the password of.
+func TestHashPasswordOnTerminal(t *testing.T) {
+	tests := []struct {
+		name  string
+		lines []string
+		code  int
+	}{
+		{"the same", []string{"s3cret", "s3cret"}, ExitOK},
+		{"not the same", []string{"s3cret", "s3cre7"}, ExitFailure},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			keyboard, terminal := openTerminal(t)
+			y := &typist{t: t, keyboard: keyboard, lines: tt.lines}
+			var out bytes.Buffer
+			d := (&runner{t: t, stdin: terminal}).deps(&out, y)
+			if code := Run(t.Context(), []string{"hash-password"}, d); code != tt.code {
+				t.Fatalf("exit code = %d, want %d: %s", code, tt.code, y.seen.String())
+			}
+			if got := phc.MatchString(out.String()); got != (tt.code == ExitOK) {
+				t.Errorf("stdout = %q", out.String())
+			}
+			if !echoes(t, terminal) {
+				t.Error("the terminal does not echo any more")
+			}
+			if !strings.Contains(y.seen.String(), "password: \nagain: \n") {
+				t.Errorf("prompts = %q", y.seen.String())
+			}
+		})
+	}
+}
+
+// The password of a login is asked for, if somebody can answer.
+func TestPasswordIsAskedFor(t *testing.T) {
+	v := newVendor(t)
+	v.on(tokensCall, 201, tokenBody, "X-Subject-Token", "made")
+	keyboard, terminal := openTerminal(t)
+	y := &typist{t: t, keyboard: keyboard, lines: []string{"s3cret"}}
+	r := bare(t, v, "OS_USERNAME", "paula", "OS_DOMAIN_NAME", "provider", "OS_PROJECT_ID", project)
+	r.stdin = terminal
+	var out bytes.Buffer
+	if code := Run(t.Context(), []string{"token"}, r.deps(&out, y)); code != ExitOK || out.String() != "made\n" {
+		t.Fatalf("exit code %d, stdout %q, stderr %q", code, out.String(), y.seen.String())
+	}
+	if !strings.Contains(v.log[0].body, `"password":"s3cret"`) {
+		t.Error("what was typed was not sent")
+	}
+}
+
+// Whoever breaks off in the middle keeps a terminal that shows what is typed.
+func TestInterruptedPrompt(t *testing.T) {
+	keyboard, terminal := openTerminal(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	prompted, restored := make(chan struct{}), make(chan struct{})
+	stderr := writerFunc(func(p []byte) (int, error) {
+		switch {
+		case strings.HasSuffix(string(p), ": "):
+			close(prompted)
+		case strings.Contains(string(p), "interrupted"):
+			close(restored)
+		}
+		return len(p), nil
+	})
+	done := make(chan int)
+	go func() {
+		done <- Run(ctx, []string{"hash-password"}, (&runner{t: t, stdin: terminal}).deps(io.Discard, stderr))
+	}()
+	<-prompted
+	cancel()
+	<-restored
+	if !echoes(t, terminal) { // while the read still waits: a second signal kills here
+		t.Error("the terminal does not echo after the interrupt")
+	}
+	if _, err := io.WriteString(keyboard, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-done; code != ExitFailure {
+		t.Errorf("exit code = %d, want %d", code, ExitFailure)
+	}
+	if !echoes(t, terminal) {
+		t.Error("the terminal does not echo at the end")
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
