@@ -19,7 +19,7 @@ const Version = 1
 // AttachMode is how a network is reached from the agent's machine.
 type AttachMode string
 
-// The ways a network is attached (DESIGN §7).
+// The ways a network is attached (docs/configuration.md, attach).
 const (
 	// AttachHost binds and dials on the machine itself.
 	AttachHost AttachMode = "host"

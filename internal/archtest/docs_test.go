@@ -189,7 +189,7 @@ func TestReadmeStatus(t *testing.T) {
 		return
 	}
 	old := strings.Split(got, "\n")
-	for _, line := range strings.Split(want, "\n") {
+	for line := range strings.SplitSeq(want, "\n") {
 		if !slices.Contains(old, line) {
 			t.Errorf("README.md lacks this line of the status table, which is that of the code:\n%s", line)
 		}

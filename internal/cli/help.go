@@ -37,8 +37,9 @@ The configuration is one YAML file. Variables (SALLYPORT_LISTEN and others) come
 over the file, and the flags below over the variables. SIGHUP reads the file again
 and applies identity and networks. A file with mistakes is refused as a whole.
 
-GET /readyz answers 200 once the server serves. It stops on SIGINT and SIGTERM, and
-lets open connections drain within a limit; a second signal ends it at once.`
+GET /readyz answers 200 once the server serves. On SIGINT and SIGTERM it answers the
+requests under way, resets the connections it carries, and ends; a second signal
+ends it at once.`
 
 const exampleServe = `  sallyport config check /etc/sallyport/config.yaml
   sallyport serve --config /etc/sallyport/config.yaml

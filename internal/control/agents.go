@@ -25,13 +25,17 @@ func (a Agents) Changes(ctx context.Context, _ string, since int64) (agentapi.De
 		if err != nil {
 			return agentapi.Delta{}, err
 		}
-		d := agentapi.Delta{Rev: int64(v.Revision()), Full: since == 0}
-		d.Specs = a.p.specsSince(v, sallyport.Revision(since))
-		if d.Full || len(d.Specs) > 0 {
-			return d, nil
+		// Before the first change ever there is nothing to carry, and an answer
+		// with revision 0 would only be asked for again at once.
+		if v.Revision() > 0 {
+			d := agentapi.Delta{Rev: int64(v.Revision()), Full: since == 0}
+			d.Specs = a.p.specsSince(v, sallyport.Revision(since))
+			if d.Full || len(d.Specs) > 0 {
+				return d, nil
+			}
+			// What changed does not concern agents: go on behind it.
+			since = d.Rev
 		}
-		// What changed does not concern agents: go on behind it.
-		since = d.Rev
 		if err := a.p.store.Wait(ctx, v.Revision()); err != nil {
 			return agentapi.Delta{}, err
 		}
@@ -45,10 +49,7 @@ func (p *Plane) specsSince(v sallyport.View, since sallyport.Revision) []agentap
 	seen := map[sallyport.EndpointID]bool{}
 	var out []agentapi.Spec
 	take := func(e *sallyport.Endpoint) {
-		if seen[e.ID] || e.Status == sallyport.StatusPending || p.opt.Agentless {
-			return
-		}
-		if nets.attach(e.VPCID).Mode == agentapi.AttachNone || !e.Address.IsValid() {
+		if seen[e.ID] || !p.concernsAgents(nets, e) {
 			return
 		}
 		seen[e.ID] = true
@@ -65,6 +66,19 @@ func (p *Plane) specsSince(v sallyport.View, since sallyport.Revision) []agentap
 		return true
 	})
 	return out
+}
+
+// concernsAgents reports whether agents have to know of the endpoint. What shall
+// be closed they always have to: a network may have been carried before the
+// configuration said otherwise.
+func (p *Plane) concernsAgents(nets *Networks, e *sallyport.Endpoint) bool {
+	switch {
+	case p.opt.Agentless, e.Status == sallyport.StatusPending, !e.Address.IsValid():
+		return false
+	case e.Status.Admitted():
+		return !e.Unattached && nets.attach(e.VPCID).Mode != agentapi.AttachNone
+	}
+	return true
 }
 
 // eachAdmitted calls f for every endpoint of the service that shall be open.

@@ -22,7 +22,7 @@ type Backend struct {
 
 // Networks are what is known of networks and backends.
 type Networks struct {
-	// AllowUnknown takes any VPC, subnet or port id as it comes (DESIGN §7).
+	// AllowUnknown takes any VPC, subnet or port id as it comes (docs/configuration.md, networks).
 	AllowUnknown bool
 	VPCs         map[sallyport.VPCID]VPC
 	Backends     map[sallyport.PortID]Backend

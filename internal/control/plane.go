@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultConfirmWait is how long an answer waits for the data plane before it
-// says "not confirmed" (DESIGN §1, promise 1).
+// says "not confirmed" (README, promises).
 const DefaultConfirmWait = 2 * time.Second
 
 // maxPermissions is how many whitelist records a service may have: the largest

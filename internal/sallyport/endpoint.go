@@ -23,7 +23,7 @@ type Endpoint struct {
 	Address   netip.Addr
 	// Outside says that the address was asked for outside the network this
 	// product gave the subnet: where the machine cannot bind it, the endpoint is
-	// unattached rather than failed (DESIGN §7).
+	// unattached rather than failed (docs/adr/0012).
 	Outside bool
 	Marker  Marker
 	Status  Status

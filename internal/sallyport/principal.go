@@ -5,7 +5,7 @@ import "slices"
 // Role is a named set of operations a user may call.
 type Role string
 
-// The roles of the embedded directory (DESIGN §9).
+// The roles of the embedded directory (docs/configuration.md, roles).
 const (
 	// RoleAdmin may call every operation of its account.
 	RoleAdmin Role = "admin"

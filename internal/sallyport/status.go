@@ -4,7 +4,7 @@ package sallyport
 // endpoint and the owner's connection are one thing.
 type Status uint8
 
-// The six states of DESIGN §4. The zero value is no state, so that a forgotten
+// The six states (VPCEP API reference, status of an endpoint). The zero value is no state, so that a forgotten
 // one is visible.
 const (
 	// StatusPending waits for the owner of the service.
@@ -85,7 +85,7 @@ func (a Action) String() string {
 	}
 }
 
-// transitions is the whole state machine (DESIGN §4): from, action, to. A pair
+// transitions is the whole state machine (docs/adr/0010): from, action, to. A pair
 // that is absent is refused; a pair that stays where it is changes nothing and
 // is a success, which is what makes decisions idempotent. Reject is possible
 // from every live state: an owner can always cut.

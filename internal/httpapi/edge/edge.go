@@ -11,7 +11,7 @@ import (
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
-// Limits of one request (DESIGN §8). The server that mounts the handler sets
+// Limits of one request (SECURITY.md). The server that mounts the handler sets
 // http.Server.MaxHeaderBytes to MaxHeader.
 const (
 	// MaxBody is the largest request body, in bytes. The largest useful request
