@@ -49,6 +49,9 @@ type Agent struct {
 	mu    sync.Mutex
 	ports map[string]*port
 	work  sync.WaitGroup
+
+	settled chan struct{} // closed when the first delta has been carried out
+	first   sync.WaitGroup
 }
 
 // port is one endpoint on this machine. The agent's mutex guards its fields;
@@ -57,6 +60,7 @@ type port struct {
 	want    agentapi.Spec
 	fresh   bool          // want has not been looked at yet
 	busy    bool          // a worker is at it
+	first   bool          // part of the first delta, and not yet carried out
 	poke    chan struct{} // one place: want has changed
 	carried carried
 }
@@ -78,8 +82,14 @@ func New(opt Options) *Agent {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{opt: opt, opening: make(chan struct{}, maxOpening), ports: map[string]*port{}}
+	return &Agent{
+		opt: opt, opening: make(chan struct{}, maxOpening), ports: map[string]*port{}, settled: make(chan struct{}),
+	}
 }
+
+// Settled is closed once all that the control plane wanted at the start stands, or
+// has been found impossible.
+func (a *Agent) Settled() <-chan struct{} { return a.settled }
 
 // Run follows the control plane until ctx ends, then cuts everything.
 func (a *Agent) Run(ctx context.Context) error {
@@ -93,8 +103,16 @@ func (a *Agent) Run(ctx context.Context) error {
 			pause(ctx)
 			continue
 		}
-		a.take(ctx, d)
-		since = d.Rev
+		a.take(ctx, d, since == 0)
+		if since == 0 {
+			a.work.Go(func() {
+				a.first.Wait()
+				close(a.settled)
+			})
+		}
+		// 0 would ask for everything again. The first revision of a log is never
+		// that of an endpoint, so nothing is passed over.
+		since = max(d.Rev, 1)
 	}
 	a.work.Wait()
 	a.cutAll()
@@ -112,7 +130,7 @@ func pause(ctx context.Context) {
 
 // take hands every spec to the worker of its endpoint. What is closed and was
 // never open here is reported together.
-func (a *Agent) take(ctx context.Context, d agentapi.Delta) {
+func (a *Agent) take(ctx context.Context, d agentapi.Delta, first bool) {
 	var idle []agentapi.Report
 	a.mu.Lock()
 	if d.Full {
@@ -125,8 +143,11 @@ func (a *Agent) take(ctx context.Context, d agentapi.Delta) {
 			idle = append(idle, agentapi.Report{Endpoint: sp.Endpoint, Rev: sp.Rev, State: agentapi.StateClosed})
 			continue
 		case !ok:
-			p = &port{poke: make(chan struct{}, 1)}
+			p = &port{poke: make(chan struct{}, 1), first: first}
 			a.ports[sp.Endpoint] = p
+			if first {
+				a.first.Add(1)
+			}
 		case sp.Rev <= p.want.Rev:
 			continue // older than what is wanted already
 		}
@@ -173,6 +194,10 @@ func (a *Agent) assign(ctx context.Context, p *port, sp agentapi.Spec) {
 // there is no newer one. Results are reported beside the work, so that a cut
 // never waits for the store to take an older result.
 func (a *Agent) serve(ctx context.Context, p *port) {
+	if p.first {
+		defer a.first.Done()
+		p.first = false
+	}
 	for {
 		sp, more := a.next(p)
 		if !more {
@@ -202,7 +227,9 @@ func (a *Agent) next(p *port) (agentapi.Spec, bool) {
 		return p.want, true
 	}
 	p.busy = false
-	if p.carried.forwarder == nil && !p.want.Open {
+	if p.carried.forwarder == nil {
+		// Nothing stands: closed, or it could not be opened. Whatever comes for it
+		// next begins anew, and if nothing does, nothing is kept.
 		delete(a.ports, p.want.Endpoint)
 	}
 	return agentapi.Spec{}, false

@@ -24,6 +24,9 @@ import (
 const (
 	// stopWait is how long requests under way may take to end when the server stops.
 	stopWait = 10 * time.Second
+	// settleWait is how long the start waits for the listeners of accepted
+	// endpoints: ten thousand take about a second.
+	settleWait = 30 * time.Second
 	// readHeaderTimeout is how long a client may take for its header; slower ones
 	// hold a connection for nothing.
 	readHeaderTimeout = 10 * time.Second
@@ -140,6 +143,10 @@ func (s *server) run(ctx context.Context) error {
 		return s.agent.Run(agentCtx)
 	})
 	g.Go(func() error {
+		s.awaitListeners(gctx)
+		if s.opt.Ready != nil && gctx.Err() == nil {
+			s.opt.Ready(s.listener.Addr(), s.publicURL)
+		}
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve the API: %w", err)
 		}
@@ -158,11 +165,21 @@ func (s *server) run(ctx context.Context) error {
 		<-planeDone
 		return nil
 	})
-	if s.opt.Ready != nil {
-		s.opt.Ready(s.listener.Addr(), s.publicURL)
-	}
 	s.opt.Log.InfoContext(ctx, "serving", "listen", s.listener.Addr().String(), "public_url", s.publicURL)
 	return g.Wait()
+}
+
+// awaitListeners waits until what the store calls accepted stands again: before
+// that, no answer may say so.
+func (s *server) awaitListeners(ctx context.Context) {
+	t := time.NewTimer(settleWait)
+	defer t.Stop()
+	select {
+	case <-s.agent.Settled():
+	case <-ctx.Done():
+	case <-t.C:
+		s.opt.Log.WarnContext(ctx, "serving before every listener stands", "waited", settleWait.String())
+	}
 }
 
 func (s *server) stopHTTP(ctx context.Context) {

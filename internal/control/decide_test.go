@@ -16,7 +16,7 @@ func TestUnconfirmedRejectIsKeptAndNoSuccess(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{ConfirmWait: impatience})
 	h := &hand{r: r}
-	id := r.service(true)
+	id := r.service()
 	e := r.endpoint(id)
 	if _, err := r.decide(id, e.ID, sallyport.ActionAccept); err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestUnconfirmedAcceptIsCreating(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{ConfirmWait: impatience})
 	h := &hand{r: r}
-	id := r.service(true)
+	id := r.service()
 	e := r.endpoint(id)
 	for range 2 {
 		r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
@@ -84,7 +84,7 @@ func TestDecisionWaitsForTheDataPlane(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{})
 	h := &hand{r: r}
-	id := r.service(true)
+	id := r.service()
 	e := r.endpoint(id)
 	answered := make(chan *sallyport.Endpoint, 1)
 	decide := func(a sallyport.Action) {
@@ -137,7 +137,7 @@ func TestDecisionsByStatus(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{ConfirmWait: impatience})
 	h := &hand{r: r}
-	id := r.service(true)
+	id := r.service()
 	// bring makes an endpoint and takes it to a status.
 	bring := func(to sallyport.Status) *sallyport.Endpoint {
 		e := r.endpoint(id)
@@ -164,6 +164,7 @@ func TestDecisionsByStatus(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.next()
+		default: // it is pending
 		}
 		if got := r.status(e.ID); got != to {
 			t.Fatalf("the endpoint is %s, want %s", got, to)
@@ -210,7 +211,7 @@ func TestCoalescedDecisionsNameTheNewestAdmission(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{ConfirmWait: impatience})
 	h := &hand{r: r}
-	id := r.service(true)
+	id := r.service()
 	e := r.endpoint(id)
 	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
 	first := h.spec(e.ID)
@@ -240,7 +241,7 @@ func TestSeveralAreAllOrNone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{})
 	r.obey()
-	id := r.service(true)
+	id := r.service()
 	a, b := r.endpoint(id), r.endpoint(id)
 	_, err := r.plane.Decide(t.Context(), owner(), id, []sallyport.EndpointID{a.ID, "none", b.ID}, sallyport.ActionAccept)
 	mustRefuse(t, err, sallyport.KindInvalid, sallyport.ReasonNotConnection)
@@ -259,7 +260,7 @@ func TestFailureIsToldAndClosed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{ConfirmWait: impatience})
 	h := &hand{r: r}
-	id := r.service(true)
+	id := r.service()
 	e := r.endpoint(id)
 	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
 	open := h.spec(e.ID)
@@ -288,7 +289,7 @@ func TestDeletionWaitsForTheDataPlane(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, control.Options{ConfirmWait: impatience})
 	h := &hand{r: r}
-	id := r.service(true)
+	id := r.service()
 	e := r.endpoint(id)
 	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
 	h.report(h.spec(e.ID), agentapi.StateOpen, "")

@@ -165,14 +165,14 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// service makes a service that lets the consumer in.
-func (r *rig) service(approval bool, ports ...sallyport.PortMapping) sallyport.ServiceID {
+// service makes a service with approval that lets the consumer in.
+func (r *rig) service(ports ...sallyport.PortMapping) sallyport.ServiceID {
 	r.t.Helper()
 	if len(ports) == 0 {
 		ports = []sallyport.PortMapping{{Client: 80, Server: 8080, Protocol: "TCP"}}
 	}
 	s, err := r.plane.CreateService(r.t.Context(), owner(), sallyport.NewService{
-		Name: "web", VPCID: hostVPC, PortID: port, ServerType: "VM", Approval: approval, Ports: ports, TCPProxy: sallyport.ProxyClose,
+		Name: "web", VPCID: hostVPC, PortID: port, ServerType: "VM", Approval: true, Ports: ports, TCPProxy: sallyport.ProxyClose,
 	})
 	if err != nil {
 		r.t.Fatal(err)
