@@ -25,17 +25,13 @@ func (a Agents) Changes(ctx context.Context, _ string, since int64) (agentapi.De
 		if err != nil {
 			return agentapi.Delta{}, err
 		}
-		// Before the first change ever there is nothing to carry, and an answer
-		// with revision 0 would only be asked for again at once.
-		if v.Revision() > 0 {
-			d := agentapi.Delta{Rev: int64(v.Revision()), Full: since == 0}
-			d.Specs = a.p.specsSince(v, sallyport.Revision(since))
-			if d.Full || len(d.Specs) > 0 {
-				return d, nil
-			}
-			// What changed does not concern agents: go on behind it.
-			since = d.Rev
+		d := agentapi.Delta{Rev: int64(v.Revision()), Full: since == 0}
+		d.Specs = a.p.specsSince(v, sallyport.Revision(since))
+		if d.Full || len(d.Specs) > 0 {
+			return d, nil
 		}
+		// What changed does not concern agents: go on behind it.
+		since = max(since, d.Rev)
 		if err := a.p.store.Wait(ctx, v.Revision()); err != nil {
 			return agentapi.Delta{}, err
 		}
@@ -54,7 +50,7 @@ func (p *Plane) specsSince(v sallyport.View, since sallyport.Revision) []agentap
 		}
 		seen[e.ID] = true
 		s, _ := v.Service(e.ServiceID)
-		out = append(out, spec(nets, e, s))
+		out = append(out, spec(v, nets, e, s))
 	}
 	v.ChangesSince(since, func(c sallyport.Change) bool {
 		switch {
@@ -112,7 +108,7 @@ func specRev(e *sallyport.Endpoint, s *sallyport.Service) sallyport.Revision {
 	return e.SpecRev
 }
 
-func spec(nets *Networks, e *sallyport.Endpoint, s *sallyport.Service) agentapi.Spec {
+func spec(v sallyport.View, nets *Networks, e *sallyport.Endpoint, s *sallyport.Service) agentapi.Spec {
 	sp := agentapi.Spec{
 		Endpoint: string(e.ID), Rev: int64(specRev(e, s)), Open: e.Status.Admitted() && s != nil,
 		Attach: nets.attach(e.VPCID), Address: e.Address, Marker: int32(e.Marker), Tolerant: e.Outside,
@@ -128,13 +124,27 @@ func spec(nets *Networks, e *sallyport.Endpoint, s *sallyport.Service) agentapi.
 			sp.AllowFrom = append(sp.AllowFrom, p)
 		}
 	}
-	if b, ok := nets.Backends[s.PortID]; ok {
+	if b, ok := backendOf(v, nets, s); ok {
 		sp.Backend, sp.Backends = nets.attach(b.VPC), b.Addresses
 	}
 	for _, m := range s.Ports {
 		sp.Mappings = append(sp.Mappings, agentapi.Mapping{Client: m.Client, Server: m.Server})
 	}
 	return sp
+}
+
+// backendOf returns what a service forwards to: the addresses of its instance,
+// or those that the configuration gives to its port id.
+func backendOf(v sallyport.View, nets *Networks, s *sallyport.Service) (Backend, bool) {
+	if s.ManagedBy == "" {
+		b, ok := nets.Backends[s.PortID]
+		return b, ok
+	}
+	i, ok := v.Instance(s.ManagedBy)
+	if !ok {
+		return Backend{}, false
+	}
+	return Backend{VPC: i.VPCID, Addresses: i.Addresses}, true
 }
 
 // parseSource reads a whitelist entry, an address or a prefix; the edge has

@@ -28,23 +28,17 @@ func (p *Plane) CreateEndpoint(ctx context.Context, c sallyport.Call, n sallypor
 			return err
 		}
 		if _, used := tx.Usage(c.Project); used >= p.opt.Endpoints {
-			return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonQuota,
-				"the project has %d of %d endpoints", used, p.opt.Endpoints)
+			return p.endpointQuota(used)
 		}
 		marker, ok := tx.NextMarker()
 		if !ok {
-			return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonMarkersExhausted, "all markers are in use")
+			return markersExhausted()
 		}
 		rec := p.record(c, t, sallyport.OutcomeDone)
 		first := sallyport.First(s.Approval)
 		rec.To = first.String()
 		rev := tx.Record(rec)
-		if pl.lease != nil {
-			given := rec
-			given.Object, given.ObjectID, given.To = sallyport.ObjectSubnet, string(pl.lease.ID), pl.lease.Prefix.String()
-			pl.lease.Rev = tx.Record(given)
-			tx.PutSubnet(pl.lease)
-		}
+		p.putLease(tx, rec, pl)
 		e := newEndpoint(c, &n, pl)
 		e.ID, e.ServiceID, e.Marker, e.Status = id, s.ID, marker, first
 		e.Unattached = p.unattached(nets, s, n.VPCID)
@@ -60,6 +54,26 @@ func (p *Plane) CreateEndpoint(ctx context.Context, c sallyport.Call, n sallypor
 		p.confirmLater(ctx, id)
 	}
 	return out, nil
+}
+
+func (p *Plane) endpointQuota(used int) error {
+	return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonQuota,
+		"the project has %d of %d endpoints", used, p.opt.Endpoints)
+}
+
+func markersExhausted() error {
+	return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonMarkersExhausted, "all markers are in use")
+}
+
+// putLease stores the network that an unknown subnet was given, with a record of
+// its own beside rec.
+func (p *Plane) putLease(tx sallyport.Tx, rec sallyport.Record, pl place) {
+	if pl.lease == nil {
+		return
+	}
+	rec.Object, rec.ObjectID, rec.To = sallyport.ObjectSubnet, string(pl.lease.ID), pl.lease.Prefix.String()
+	pl.lease.Rev = tx.Record(rec)
+	tx.PutSubnet(pl.lease)
 }
 
 func newEndpoint(c sallyport.Call, n *sallyport.NewEndpoint, pl place) *sallyport.Endpoint {
@@ -172,54 +186,68 @@ func (p *Plane) DeleteEndpoint(ctx context.Context, c sallyport.Call, id sallypo
 		if err != nil {
 			return err
 		}
-		next, changed, err := e.Apply(sallyport.ActionDelete, p.now())
-		if err != nil {
-			return err
-		}
-		rec := p.record(c, endpointTarget(id, e.ServiceID, "delete"), outcome(changed))
-		rec.From, rec.To = e.Status.String(), next.Status.String()
-		carried := !e.Unattached && e.Status != sallyport.StatusPending
-		if !carried {
-			rec.To = "deleted"
-		}
-		rev := tx.Record(rec)
-		switch {
-		case !carried:
-			removeEndpoint(tx, e)
-		case changed:
-			next.Rev, next.SpecRev = rev, rev
-			tx.PutEndpoint(&next)
-			gone = p.acks.expect(id, rev)
-		default:
-			gone = p.acks.expect(id, e.SpecRev)
-		}
+		gone = p.deleteEndpoint(tx, c, e)
 		return nil
 	})
 	if err != nil || gone == nil {
 		return err
 	}
-	return p.awaitRemoval(ctx, gone)
+	return ignoreUnconfirmed(p.awaitRemovals(ctx, []*wait{gone}))
 }
 
-// awaitRemoval waits until an endpoint that is being deleted is gone, as far as
-// the wait goes.
-func (p *Plane) awaitRemoval(ctx context.Context, w *wait) error {
-	p.acks.enter(w)
-	defer p.acks.leave(w)
+// deleteEndpoint takes an endpoint out: at once where nothing of it is carried,
+// and otherwise when the data plane has closed, which the wait is for.
+func (p *Plane) deleteEndpoint(tx sallyport.Tx, c sallyport.Call, e *sallyport.Endpoint) *wait {
+	next, changed, _ := e.Apply(sallyport.ActionDelete, p.now()) // every status takes it
+	rec := p.record(c, endpointTarget(e.ID, e.ServiceID, "delete"), outcome(changed))
+	rec.From, rec.To = e.Status.String(), next.Status.String()
+	if e.Unattached || e.Status == sallyport.StatusPending {
+		rec.To = "deleted"
+		tx.Record(rec)
+		removeEndpoint(tx, e)
+		return nil
+	}
+	rev := tx.Record(rec)
+	if !changed {
+		return p.acks.expect(e.ID, e.SpecRev)
+	}
+	next.Rev, next.SpecRev = rev, rev
+	tx.PutEndpoint(&next)
+	return p.acks.expect(e.ID, rev)
+}
+
+// ignoreUnconfirmed is for ends that are for good: whoever asked for one sees it
+// as done, and the state says how far it is.
+func ignoreUnconfirmed(err error) error {
+	if sallyport.KindOf(err) == sallyport.KindUnconfirmed {
+		return nil
+	}
+	return err
+}
+
+// awaitRemovals waits until endpoints that are being deleted are gone.
+func (p *Plane) awaitRemovals(ctx context.Context, waits []*wait) error {
+	for _, w := range waits {
+		p.acks.enter(w)
+		defer p.acks.leave(w)
+	}
 	v, err := p.store.View(ctx)
 	if err != nil {
 		return err
 	}
-	if _, there := v.Endpoint(w.id); !there {
-		return nil // it went before the wait began
-	}
 	timer := time.NewTimer(p.opt.ConfirmWait)
 	defer timer.Stop()
-	select {
-	case <-w.done:
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, w := range waits {
+		if _, there := v.Endpoint(w.id); !there {
+			continue // it went before the wait began
+		}
+		select {
+		case <-w.done:
+		case <-timer.C:
+			return p.unconfirmed()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }

@@ -100,7 +100,8 @@ func permissionTarget(id sallyport.ServiceID, ch sallyport.PermissionChange) tar
 func plan(have []*sallyport.Permission, ch sallyport.PermissionChange) (fresh []sallyport.NewPermission, gone []*sallyport.Permission, left int) {
 	values := make(map[string]bool, len(have))
 	for _, w := range have {
-		if slices.Contains(ch.RemoveValues, w.Value) || slices.Contains(ch.RemoveIDs, w.ID) {
+		unwanted := ch.Replace && !slices.ContainsFunc(ch.Add, func(n sallyport.NewPermission) bool { return n.Value == w.Value })
+		if unwanted || slices.Contains(ch.RemoveValues, w.Value) || slices.Contains(ch.RemoveIDs, w.ID) {
 			gone = append(gone, w)
 			continue
 		}

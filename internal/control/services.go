@@ -16,8 +16,7 @@ func (p *Plane) CreateService(ctx context.Context, c sallyport.Call, n sallyport
 	var made *sallyport.Service
 	err := p.mutate(ctx, c, serviceTarget(id, "create"), func(tx sallyport.Tx) error {
 		if used, _ := tx.Usage(c.Project); used >= p.opt.Services {
-			return sallyport.Refuse(sallyport.KindQuota, sallyport.ReasonQuota,
-				"the project has %d of %d endpoint services", used, p.opt.Services)
+			return p.serviceQuota(used)
 		}
 		if _, err := nets.vpc(n.VPCID); err != nil {
 			return err
@@ -86,6 +85,10 @@ func (p *Plane) UpdateService(ctx context.Context, c sallyport.Call, id sallypor
 		}
 		if err := checkPorts(tx, id, next.PortID, next.Ports); err != nil {
 			return err
+		}
+		if s.ManagedBy != "" && (next.PortID != s.PortID || !slices.Equal(next.Ports, s.Ports)) {
+			return sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonServiceManaged,
+				"backend and ports are those of instance %s", s.ManagedBy)
 		}
 		changed := !sameService(s, &next)
 		spec = next.PortID != s.PortID || next.TCPProxy != s.TCPProxy || !slices.Equal(next.Ports, s.Ports)
@@ -205,28 +208,40 @@ func (p *Plane) DeleteService(ctx context.Context, c sallyport.Call, id sallypor
 			return sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonServiceInUse,
 				"%d endpoints of the service are accepted or being created", n)
 		}
-		rec := p.record(c, serviceTarget(id, "delete"), sallyport.OutcomeDone)
-		rec.From, rec.To = "available", "deleted"
-		rev := tx.Record(rec)
-		perms, _ := tx.Permissions(allPermissions(id))
-		if len(perms) > 0 {
-			gone := rec
-			gone.Object = sallyport.ObjectPermissions
-			gone.Detail = fmt.Sprintf("removed=%d", len(perms))
-			tx.Record(gone)
+		if s.ManagedBy != "" {
+			return sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonServiceManaged,
+				"the service goes only with instance %s", s.ManagedBy)
 		}
-		for _, w := range perms {
-			tx.RemovePermission(id, w.ID)
-		}
-		if _, left := tx.Endpoints(sallyport.EndpointQuery{ServiceID: id}); left == 0 {
-			tx.RemoveService(id)
-			return nil
-		}
-		next := *s
-		next.Status, next.UpdatedAt, next.Rev = sallyport.ServiceDeleted, rec.At, rev
-		tx.PutService(&next)
+		_, left := tx.Endpoints(sallyport.EndpointQuery{ServiceID: id})
+		p.buryService(tx, c, s, left > 0)
 		return nil
 	})
+}
+
+// buryService records the end of a service and removes it with its whitelist.
+// Where endpoints still point at it, a tombstone is left, which goes with the
+// last of them.
+func (p *Plane) buryService(tx sallyport.Tx, c sallyport.Call, s *sallyport.Service, used bool) {
+	rec := p.record(c, serviceTarget(s.ID, "delete"), sallyport.OutcomeDone)
+	rec.From, rec.To = "available", "deleted"
+	rev := tx.Record(rec)
+	perms, _ := tx.Permissions(allPermissions(s.ID))
+	if len(perms) > 0 {
+		gone := rec
+		gone.Object = sallyport.ObjectPermissions
+		gone.Detail = fmt.Sprintf("removed=%d", len(perms))
+		tx.Record(gone)
+	}
+	for _, w := range perms {
+		tx.RemovePermission(s.ID, w.ID)
+	}
+	if !used {
+		tx.RemoveService(s.ID)
+		return
+	}
+	next := *s
+	next.Status, next.UpdatedAt, next.Rev = sallyport.ServiceDeleted, rec.At, rev
+	tx.PutService(&next)
 }
 
 func admitted(v sallyport.View, id sallyport.ServiceID) int {

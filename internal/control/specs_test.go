@@ -71,6 +71,29 @@ func TestFullDeltaIsWhatTheStoreSays(t *testing.T) {
 	}
 }
 
+// An agent of a server that has never been used. If this fails, the server waits
+// for the agent before it serves, and the agent for the first change.
+func TestFirstDeltaComesAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, control.Options{ConfirmWait: impatience})
+	h := &hand{r: r}
+	if got := h.next(); len(got) != 0 || h.since != 0 {
+		t.Fatalf("told are %v at revision %d of nothing", got, h.since)
+	}
+	h.since = 1 // 0 would ask for everything again; no endpoint is the first change
+	ctx, cancel := context.WithTimeout(t.Context(), impatience)
+	defer cancel()
+	if d, err := r.plane.Agents().Changes(ctx, "hand", h.since); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("told is %+v, %v, want nothing", d, err)
+	}
+	id := r.service()
+	e := r.endpoint(id)
+	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
+	if sp := h.spec(e.ID); !sp.Open {
+		t.Errorf("told is %+v", sp)
+	}
+}
+
 // A service's new ports. If this fails, endpoints that are open go on with the
 // old ones, or those that are closed open.
 func TestServiceUpdateReachesAdmittedEndpoints(t *testing.T) {

@@ -211,6 +211,26 @@ func (d *Draft) replacePermission(s sallyport.ServiceID, id sallyport.Permission
 	return old
 }
 
+// SetInstance puts i in place of what is there under the id, or removes it where
+// i is nil.
+func (d *Draft) SetInstance(id sallyport.InstanceID, i *sallyport.Instance) {
+	old := d.replaceInstance(id, i)
+	d.onUndo(func() { d.replaceInstance(id, old) })
+}
+
+func (d *Draft) replaceInstance(id sallyport.InstanceID, cur *sallyport.Instance) *sallyport.Instance {
+	old, _ := d.instances.Get(&sallyport.Instance{ID: id})
+	if old != nil {
+		d.instances.Delete(old)
+		d.ownProject(old.ProjectID).instances.set(old, nil)
+	}
+	if cur != nil {
+		d.instances.Set(cur)
+		d.ownProject(cur.ProjectID).instances.set(nil, cur)
+	}
+	return old
+}
+
 // SetSubnet puts l in place of what is there under the id.
 func (d *Draft) SetSubnet(l *sallyport.SubnetLease) {
 	last := d.lastSubnet
@@ -271,8 +291,9 @@ func (d *Draft) ownService(id sallyport.ServiceID) *serviceEntry {
 	case e.gen == d.gen:
 		return e
 	default:
-		c := &serviceEntry{gen: d.gen, id: id, service: e.service, perms: e.perms.fork(),
-			permByID: fork(e.permByID), conns: e.conns.fork()}
+		c := &serviceEntry{
+			gen: d.gen, id: id, service: e.service, perms: e.perms.fork(), permByID: fork(e.permByID), conns: e.conns.fork(),
+		}
 		for i := range e.byStatus {
 			c.byStatus[i] = e.byStatus[i].fork()
 		}
@@ -293,7 +314,7 @@ func (d *Draft) ownProject(id sallyport.ProjectID) *projectEntry {
 	default:
 		e = &projectEntry{
 			gen: d.gen, id: id, services: e.services.fork(), endpoints: e.endpoints.fork(),
-			byVPC: fork(e.byVPC), byService: fork(e.byService), tags: fork(e.tags),
+			instances: e.instances.fork(), byVPC: fork(e.byVPC), byService: fork(e.byService), tags: fork(e.tags),
 		}
 	}
 	d.projects.Set(e)

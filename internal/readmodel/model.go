@@ -24,6 +24,7 @@ type projectEntry struct {
 	id        sallyport.ProjectID
 	services  order[sallyport.Service]
 	endpoints order[sallyport.Endpoint]
+	instances order[sallyport.Instance]
 	byVPC     *tree[*group[sallyport.VPCID]]
 	byService *tree[*group[sallyport.ServiceID]]
 	tags      *tree[*tagEntry]
@@ -76,6 +77,7 @@ type Model struct {
 	ports      *tree[portKey]
 	subnets    *tree[*sallyport.SubnetLease]
 	revoked    *tree[*sallyport.Revocation]
+	instances  *tree[*sallyport.Instance]
 	serviceRev *tree[*sallyport.Service]
 	endpntRev  *tree[*sallyport.Endpoint]
 }
@@ -92,6 +94,7 @@ func newModel() Model {
 		ports:      newTree(lessPort),
 		subnets:    newTree(func(a, b *sallyport.SubnetLease) bool { return a.ID < b.ID }),
 		revoked:    newTree(func(a, b *sallyport.Revocation) bool { return a.TokenID < b.TokenID }),
+		instances:  newTree(func(a, b *sallyport.Instance) bool { return a.ID < b.ID }),
 		serviceRev: newTree(func(a, b *sallyport.Service) bool { return lessRev(a.Rev, b.Rev, a.ID, b.ID) }),
 		endpntRev:  newTree(func(a, b *sallyport.Endpoint) bool { return lessRev(a.Rev, b.Rev, a.ID, b.ID) }),
 	}
@@ -126,6 +129,7 @@ func (m *Model) fork() *Model {
 	return &Model{
 		rev: m.rev, lastSubnet: m.lastSubnet, services: fork(m.services), projects: fork(m.projects), endpoints: fork(m.endpoints),
 		public: m.public.fork(), markers: fork(m.markers), addresses: fork(m.addresses), ports: fork(m.ports),
-		subnets: fork(m.subnets), revoked: fork(m.revoked), serviceRev: fork(m.serviceRev), endpntRev: fork(m.endpntRev),
+		subnets: fork(m.subnets), revoked: fork(m.revoked), instances: fork(m.instances),
+		serviceRev: fork(m.serviceRev), endpntRev: fork(m.endpntRev),
 	}
 }

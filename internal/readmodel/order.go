@@ -32,7 +32,7 @@ func length[T any](t *tree[T]) int {
 
 // item is what an order can hold: a noun with an id and two times.
 type item interface {
-	sallyport.Service | sallyport.Endpoint | sallyport.Permission
+	sallyport.Service | sallyport.Endpoint | sallyport.Permission | sallyport.Instance
 }
 
 // keys reads from a noun what lists are ordered by.
@@ -44,6 +44,8 @@ func keys[T item](v *T) (created, updated time.Time, id string) {
 		return n.CreatedAt, n.UpdatedAt, string(n.ID)
 	case *sallyport.Permission:
 		return n.CreatedAt, n.CreatedAt, string(n.ID)
+	case *sallyport.Instance:
+		return n.CreatedAt, n.UpdatedAt, string(n.ID)
 	}
 	return time.Time{}, time.Time{}, ""
 }

@@ -31,6 +31,8 @@ func (p pen) RemoveEndpoint(id sallyport.EndpointID) { p.SetEndpoint(id, nil) }
 func (p pen) PutPermission(w *sallyport.Permission)  { p.SetPermission(w.ServiceID, w.ID, w) }
 func (p pen) PutSubnet(l *sallyport.SubnetLease)     { p.SetSubnet(l) }
 func (p pen) PutRevocation(r *sallyport.Revocation)  { p.SetRevocation(r) }
+func (p pen) PutInstance(i *sallyport.Instance)      { p.SetInstance(i.ID, i) }
+func (p pen) RemoveInstance(id sallyport.InstanceID) { p.SetInstance(id, nil) }
 func (p pen) RemovePermission(s sallyport.ServiceID, id sallyport.PermissionID) {
 	p.SetPermission(s, id, nil)
 }

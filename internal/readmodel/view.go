@@ -231,6 +231,20 @@ func (m *Model) BackendPort(id sallyport.PortID, p sallyport.PortMapping) (sally
 	return k.service, ok
 }
 
+// Instance returns the managed resource.
+func (m *Model) Instance(id sallyport.InstanceID) (*sallyport.Instance, bool) {
+	return m.instances.Get(&sallyport.Instance{ID: id})
+}
+
+// Instances returns one page of a project's managed resources.
+func (m *Model) Instances(q sallyport.InstanceQuery) ([]*sallyport.Instance, int) {
+	p, ok := m.projects.Get(&projectEntry{id: q.ProjectID})
+	if !ok {
+		return nil, 0
+	}
+	return p.instances.search(q.Page, func(i *sallyport.Instance) bool { return q.Kind == "" || i.Kind == q.Kind })
+}
+
 // Subnet returns the network given to a subnet.
 func (m *Model) Subnet(id sallyport.SubnetID) (*sallyport.SubnetLease, bool) {
 	return m.subnets.Get(&sallyport.SubnetLease{ID: id})

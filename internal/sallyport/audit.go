@@ -31,6 +31,7 @@ const (
 	ObjectEndpoint    ObjectKind = "endpoint"
 	ObjectSubnet      ObjectKind = "subnet"
 	ObjectToken       ObjectKind = "token"
+	ObjectInstance    ObjectKind = "instance"
 )
 
 // Record is one entry of the audit log and, at the same time, one revision: who

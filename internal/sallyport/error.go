@@ -79,6 +79,12 @@ const (
 	ReasonPermissionsFull    Reason = "permissions_full"     // the service's whitelist is full
 	ReasonMarkersExhausted   Reason = "markers_exhausted"    // all 2^31-1 markers are taken
 	ReasonUnconfirmed        Reason = "unconfirmed"          // no confirmation within the wait
+	ReasonInstanceNotFound   Reason = "instance_not_found"   // the addressed cluster or gateway
+	ReasonInstanceClosed     Reason = "instance_closed"      // a cluster without an endpoint service
+	ReasonInstanceOpen       Reason = "instance_open"        // a cluster that has one already
+	ReasonInstanceConfigured Reason = "instance_configured"  // the configuration file declares it
+	ReasonInstanceExists     Reason = "instance_exists"      // the id is taken
+	ReasonServiceManaged     Reason = "service_managed"      // it goes only with its cluster or gateway
 	ReasonPermissionNotFound Reason = "permission_not_found" // the addressed whitelist record
 	ReasonWhitelistKind      Reason = "whitelist_kind"       // source whitelists belong to interface endpoints
 	ReasonFailed             Reason = "failed"               // a failed endpoint is not changed

@@ -82,6 +82,8 @@ type PermissionChange struct {
 	Add          []NewPermission
 	RemoveValues []string
 	RemoveIDs    []PermissionID
+	// Replace removes every record that Add does not name.
+	Replace bool
 }
 
 // Note is the owner's description of one connection.

@@ -91,6 +91,9 @@ type Service struct {
 	Resources []ServerResource
 	// BorderGroup is the label of an edge pool, "" for none.
 	BorderGroup string
+	// ManagedBy is the managed resource whose service this is, "" for none: then
+	// connections are carried to it, and it goes only with it.
+	ManagedBy InstanceID
 	// OnRevoke says what removing a whitelist record does to the endpoints it had
 	// let in; "" is the configuration's default.
 	OnRevoke  RevokeMode

@@ -59,6 +59,8 @@ type Tx interface {
 	RemovePermission(s ServiceID, id PermissionID)
 	PutSubnet(l *SubnetLease)
 	PutRevocation(r *Revocation)
+	PutInstance(i *Instance)
+	RemoveInstance(id InstanceID)
 
 	// NextMarker returns a marker that no endpoint has, or false when all are
 	// taken.
@@ -173,6 +175,11 @@ type View interface {
 	TagKeys(p ProjectID, kind ObjectKind) []TagKey
 	// BackendPort returns the service that forwards to this port of the backend.
 	BackendPort(p PortID, port PortMapping) (ServiceID, bool)
+	// Instance returns the managed resource.
+	Instance(id InstanceID) (*Instance, bool)
+	// Instances returns one page of a project's managed resources and the number
+	// of all that match.
+	Instances(q InstanceQuery) ([]*Instance, int)
 	// Subnet returns the network given to a subnet.
 	Subnet(id SubnetID) (*SubnetLease, bool)
 	// LastSubnet returns the highest network that was given, invalid before the

@@ -45,6 +45,8 @@ func load(ctx context.Context, tx reader, now time.Time) (*readmodel.Draft, erro
 			`SELECT `+endpointColumns+` FROM endpoints`),
 		each(ctx, tx, scanPermission, func(p *sallyport.Permission) { d.SetPermission(p.ServiceID, p.ID, p) },
 			`SELECT `+permissionColumns+` FROM permissions`),
+		each(ctx, tx, scanInstance, func(i *sallyport.Instance) { d.SetInstance(i.ID, i) },
+			`SELECT `+instanceColumns+` FROM instances`),
 		each(ctx, tx, scanSubnet, d.SetSubnet, `SELECT `+subnetColumns+` FROM subnets`),
 		each(ctx, tx, scanRevocation, d.SetRevocation,
 			`SELECT `+revocationColumns+` FROM revocations WHERE expires_us > $1`, now.UnixMicro()),
@@ -80,6 +82,7 @@ type touched struct {
 	services, permissions map[sallyport.ServiceID]bool
 	endpoints             map[sallyport.EndpointID]sallyport.ServiceID
 	subnets, tokens       map[string]bool
+	instances             map[sallyport.InstanceID]bool
 }
 
 // catchUp brings the draft from its revision to that of the database, which tx
@@ -89,6 +92,7 @@ func catchUp(ctx context.Context, tx reader, d *readmodel.Draft) error {
 	t := touched{
 		services: map[sallyport.ServiceID]bool{}, permissions: map[sallyport.ServiceID]bool{},
 		endpoints: map[sallyport.EndpointID]sallyport.ServiceID{}, subnets: map[string]bool{}, tokens: map[string]bool{},
+		instances: map[sallyport.InstanceID]bool{},
 	}
 	err := each(ctx, tx, scanChange, t.add,
 		`SELECT object, object_id, service_id FROM audit WHERE rev > $1 AND outcome <> 'denied' ORDER BY rev`, int64(d.Revision()))
@@ -127,6 +131,8 @@ func (t *touched) add(c change) {
 		t.subnets[c.id] = true
 	case sallyport.ObjectToken:
 		t.tokens[c.id] = true
+	case sallyport.ObjectInstance:
+		t.instances[sallyport.InstanceID(c.id)] = true
 	}
 }
 
@@ -159,6 +165,20 @@ func (t *touched) reload(ctx context.Context, tx reader, d *readmodel.Draft) err
 			return err
 		}
 	}
+	for id := range t.instances {
+		var found *sallyport.Instance
+		err := each(ctx, tx, scanInstance, func(i *sallyport.Instance) { found = i },
+			`SELECT `+instanceColumns+` FROM instances WHERE id = $1`, string(id))
+		if err != nil {
+			return err
+		}
+		d.SetInstance(id, found)
+	}
+	return t.reloadRest(ctx, tx, d)
+}
+
+// reloadRest reloads what is only ever added.
+func (t *touched) reloadRest(ctx context.Context, tx reader, d *readmodel.Draft) error {
 	for id := range t.subnets {
 		err := each(ctx, tx, scanSubnet, d.SetSubnet, `SELECT `+subnetColumns+` FROM subnets WHERE id = $1`, id)
 		if err != nil {

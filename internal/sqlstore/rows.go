@@ -13,10 +13,10 @@ import (
 const (
 	serviceColumns = `id, name, region, system_name, kind, server_type, project_id, domain_id, vpc_id, port_id,
  vip_port_id, pool_id, ip, ip_version, snat_network, ports, tcp_proxy, approval, policy, status, description, tags,
- professional, resources, border_group, on_revoke, created_us, updated_us, rev, spec_rev`
+ professional, resources, border_group, on_revoke, managed_by, created_us, updated_us, rev, spec_rev`
 
 	putService = `INSERT INTO services (` + serviceColumns + `)
- VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30)
+ VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,$31)
  ON CONFLICT (id) DO UPDATE SET name=excluded.name, region=excluded.region, system_name=excluded.system_name,
  kind=excluded.kind, server_type=excluded.server_type, project_id=excluded.project_id, domain_id=excluded.domain_id,
  vpc_id=excluded.vpc_id, port_id=excluded.port_id, vip_port_id=excluded.vip_port_id, pool_id=excluded.pool_id,
@@ -24,6 +24,7 @@ const (
  tcp_proxy=excluded.tcp_proxy, approval=excluded.approval, policy=excluded.policy, status=excluded.status,
  description=excluded.description, tags=excluded.tags, professional=excluded.professional,
  resources=excluded.resources, border_group=excluded.border_group, on_revoke=excluded.on_revoke,
+ managed_by=excluded.managed_by,
  created_us=excluded.created_us, updated_us=excluded.updated_us, rev=excluded.rev, spec_rev=excluded.spec_rev`
 
 	removeService = `DELETE FROM services WHERE id = $1`
@@ -64,6 +65,18 @@ const (
 	putRevocation = `INSERT INTO revocations (` + revocationColumns + `) VALUES ($1,$2,$3)
  ON CONFLICT (token_id) DO UPDATE SET expires_us=excluded.expires_us, rev=excluded.rev`
 
+	instanceColumns = `id, kind, name, project_id, domain_id, vpc_id, subnet_id, addresses, ports, service_id,
+ endpoint_id, configured, created_us, updated_us, rev`
+
+	putInstance = `INSERT INTO instances (` + instanceColumns + `)
+ VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)
+ ON CONFLICT (id) DO UPDATE SET kind=excluded.kind, name=excluded.name, project_id=excluded.project_id,
+ domain_id=excluded.domain_id, vpc_id=excluded.vpc_id, subnet_id=excluded.subnet_id, addresses=excluded.addresses,
+ ports=excluded.ports, service_id=excluded.service_id, endpoint_id=excluded.endpoint_id,
+ configured=excluded.configured, created_us=excluded.created_us, updated_us=excluded.updated_us, rev=excluded.rev`
+
+	removeInstance = `DELETE FROM instances WHERE id = $1`
+
 	auditColumns = `rev, at_us, family, operation, action, outcome, reason, object, object_id, service_id, from_status,
  to_status, domain_id, project_id, user_id, user_name, method, source, request_id, detail, hash`
 
@@ -76,7 +89,7 @@ func serviceRow(s *sallyport.Service) []any {
 		string(s.ID), s.Name, s.Region, s.SystemName, string(s.Kind), s.ServerType, string(s.ProjectID), string(s.DomainID),
 		string(s.VPCID), string(s.PortID), s.VIPPortID, s.PoolID, s.IP, s.IPVersion, s.SNATNetwork, encode(s.Ports),
 		string(s.TCPProxy), flag(s.Approval), flag(s.Policy), int64(s.Status), s.Description, encode(s.Tags),
-		flag(s.Professional), encode(s.Resources), s.BorderGroup, string(s.OnRevoke),
+		flag(s.Professional), encode(s.Resources), s.BorderGroup, string(s.OnRevoke), string(s.ManagedBy),
 		s.CreatedAt.UnixMicro(), s.UpdatedAt.UnixMicro(), int64(s.Rev), int64(s.SpecRev),
 	}
 }
@@ -91,7 +104,7 @@ func scanService(rs rows) (*sallyport.Service, error) {
 	)
 	err := rs.Scan(&s.ID, &s.Name, &s.Region, &s.SystemName, &s.Kind, &s.ServerType, &s.ProjectID, &s.DomainID,
 		&s.VPCID, &s.PortID, &s.VIPPortID, &s.PoolID, &s.IP, &s.IPVersion, &s.SNATNetwork, &ports, &s.TCPProxy,
-		&approval, &policy, &stat, &s.Description, &tags, &professional, &resources, &s.BorderGroup, &s.OnRevoke, &created, &updated, &s.Rev, &s.SpecRev)
+		&approval, &policy, &stat, &s.Description, &tags, &professional, &resources, &s.BorderGroup, &s.OnRevoke, &s.ManagedBy, &created, &updated, &s.Rev, &s.SpecRev)
 	if err != nil {
 		return nil, fmt.Errorf("scan service: %w", err)
 	}
@@ -215,6 +228,35 @@ func scanRevocation(rs rows) (*sallyport.Revocation, error) {
 	}
 	r.ExpiresAt = instant(expires)
 	return &r, nil
+}
+
+func instanceRow(i *sallyport.Instance) []any {
+	return []any{
+		string(i.ID), string(i.Kind), i.Name, string(i.ProjectID), string(i.DomainID), string(i.VPCID), string(i.SubnetID),
+		encode(i.Addresses), encode(i.Ports), string(i.ServiceID), string(i.EndpointID), flag(i.Configured),
+		i.CreatedAt.UnixMicro(), i.UpdatedAt.UnixMicro(), int64(i.Rev),
+	}
+}
+
+func scanInstance(rs rows) (*sallyport.Instance, error) {
+	var (
+		i                            sallyport.Instance
+		addresses, ports             string
+		configured, created, updated int64
+	)
+	err := rs.Scan(&i.ID, &i.Kind, &i.Name, &i.ProjectID, &i.DomainID, &i.VPCID, &i.SubnetID, &addresses, &ports,
+		&i.ServiceID, &i.EndpointID, &configured, &created, &updated, &i.Rev)
+	if err != nil {
+		return nil, fmt.Errorf("scan instance: %w", err)
+	}
+	i.Configured, i.CreatedAt, i.UpdatedAt = configured != 0, instant(created), instant(updated)
+	if err := decode(addresses, &i.Addresses); err != nil {
+		return nil, fmt.Errorf("instance %s: addresses: %w", i.ID, err)
+	}
+	if err := decode(ports, &i.Ports); err != nil {
+		return nil, fmt.Errorf("instance %s: ports: %w", i.ID, err)
+	}
+	return &i, nil
 }
 
 func auditRow(r *sallyport.Record) []any {

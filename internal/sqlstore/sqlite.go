@@ -132,7 +132,7 @@ func (db *sqliteDB) begin(ctx context.Context) (txn, error) {
 
 // run executes a statement, prepared once for the life of the connection.
 func (db *sqliteDB) run(ctx context.Context, q string, args ...any) error {
-	st, err := db.prepared(ctx, q)
+	st, err := db.prepared(ctx, q) //nolint:sqlclosecheck // it is kept for the life of the connection
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,10 @@ func database(opt sqlstore.Options) storetest.Database {
 	}
 }
 
-// onBoth runs a test on a fresh database of each kind.
-func onBoth(t *testing.T, test func(*testing.T, sqlstore.Options)) {
-	t.Helper()
-	t.Run("SQLite", func(t *testing.T) { test(t, sqlstore.Options{Dir: t.TempDir()}) })
-	t.Run("Postgres", func(t *testing.T) { test(t, sqlstore.Options{URL: pgtest.URL(t)}) })
+// both makes a fresh database of each kind.
+var both = map[string]func(*testing.T) sqlstore.Options{
+	"SQLite":   func(t *testing.T) sqlstore.Options { t.Helper(); return sqlstore.Options{Dir: t.TempDir()} },
+	"Postgres": func(t *testing.T) sqlstore.Options { t.Helper(); return sqlstore.Options{URL: pgtest.URL(t)} },
 }
 
 func open(tb testing.TB, opt sqlstore.Options) *sqlstore.Store {
@@ -108,17 +107,20 @@ func execute(t *testing.T, opt sqlstore.Options, statement string) {
 // If this fails, an older server writes into a database that it does not
 // understand.
 func TestNewerSchemaIsRefused(t *testing.T) {
-	onBoth(t, func(t *testing.T, opt sqlstore.Options) {
-		shut(t, open(t, opt))
-		execute(t, opt, `INSERT INTO schema_version (version) VALUES (9999)`)
-		s, err := sqlstore.Open(t.Context(), opt)
-		if err == nil {
-			shut(t, s)
-		}
-		if !errors.Is(err, sqlstore.ErrNewer) {
-			t.Errorf("got %v, want ErrNewer", err)
-		}
-	})
+	for name, fresh := range both {
+		t.Run(name, func(t *testing.T) {
+			opt := fresh(t)
+			shut(t, open(t, opt))
+			execute(t, opt, `INSERT INTO schema_version (version) VALUES (9999)`)
+			s, err := sqlstore.Open(t.Context(), opt)
+			if err == nil {
+				shut(t, s)
+			}
+			if !errors.Is(err, sqlstore.ErrNewer) {
+				t.Errorf("got %v, want ErrNewer", err)
+			}
+		})
+	}
 }
 
 // If this fails, two servers on one file overwrite each other's decisions:
@@ -141,29 +143,32 @@ func TestSecondProcessIsRefused(t *testing.T) {
 // If this fails, somebody who has access to the database changes the log and
 // the chain still verifies.
 func TestChangedRowBreaksTheChain(t *testing.T) {
-	onBoth(t, func(t *testing.T, opt sqlstore.Options) {
-		s := open(t, opt)
-		update(t, s, func(tx sallyport.Tx) {
-			for range 5 {
-				storetest.CreateService(tx, storetest.Service("project-a"))
+	for name, fresh := range both {
+		t.Run(name, func(t *testing.T) {
+			opt := fresh(t)
+			s := open(t, opt)
+			update(t, s, func(tx sallyport.Tx) {
+				for range 5 {
+					storetest.CreateService(tx, storetest.Service("project-a"))
+				}
+			})
+			verify := func() error {
+				t.Helper()
+				log, err := storetest.ReadLog(t.Context(), s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return storetest.VerifyChain(log)
 			}
-		})
-		verify := func() error {
-			t.Helper()
-			log, err := storetest.ReadLog(t.Context(), s)
-			if err != nil {
+			if err := verify(); err != nil {
 				t.Fatal(err)
 			}
-			return storetest.VerifyChain(log)
-		}
-		if err := verify(); err != nil {
-			t.Fatal(err)
-		}
-		execute(t, opt, `UPDATE audit SET user_name = 'somebody else' WHERE rev = 3`)
-		if verify() == nil {
-			t.Error("a changed row is not seen")
-		}
-	})
+			execute(t, opt, `UPDATE audit SET user_name = 'somebody else' WHERE rev = 3`)
+			if verify() == nil {
+				t.Error("a changed row is not seen")
+			}
+		})
+	}
 }
 
 // If this fails, a data directory with an unusual name is another place than

@@ -184,3 +184,15 @@ func (t *tx) PutRevocation(r *sallyport.Revocation) {
 	t.SetRevocation(r)
 	t.change(sallyport.ObjectToken, r.TokenID, putRevocation, r.TokenID, r.ExpiresAt.UnixMicro(), int64(r.Rev))
 }
+
+// PutInstance stores a managed resource, new or changed.
+func (t *tx) PutInstance(i *sallyport.Instance) {
+	t.SetInstance(i.ID, i)
+	t.add(putInstance, instanceRow(i)...)
+}
+
+// RemoveInstance forgets a managed resource.
+func (t *tx) RemoveInstance(id sallyport.InstanceID) {
+	t.SetInstance(id, nil)
+	t.add(removeInstance, string(id))
+}

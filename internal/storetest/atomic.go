@@ -1,3 +1,4 @@
+//nolint:thelper // these are tests, not helpers: a failure is reported where it is
 package storetest
 
 import (
@@ -27,8 +28,8 @@ func putAllAt(t *testing.T, n int) func(sallyport.Tx) {
 	public.SystemName = "com.example.object-storage"
 	e, f := Endpoint(s, n), Endpoint(public, n+1)
 	f.Address, f.Fault, f.Tags = netip.Addr{}, nil, nil // as a gateway's: no address
-	p, l, r := Permission(s.ID, "domain-b"), Subnet(1), Revocation("token-1")
-	for _, noun := range []any{*e, *p, *l, *r, *public} {
+	p, l, r, i := Permission(s.ID, "domain-b"), Subnet(1), Revocation("token-1"), Instance("project-a")
+	for _, noun := range []any{*e, *p, *l, *r, *i, *public} {
 		allSet(t, noun)
 	}
 	return func(tx sallyport.Tx) {
@@ -39,6 +40,7 @@ func putAllAt(t *testing.T, n int) func(sallyport.Tx) {
 		CreatePermission(tx, p)
 		CreateSubnet(tx, l)
 		CreateRevocation(tx, r)
+		CreateInstance(tx, i)
 	}
 }
 
@@ -110,22 +112,7 @@ func changesAreDurable(t *testing.T, db Database) {
 		CreateRevocation(tx, Revocation("token-1"))
 	})
 	full := want.Clone()
-	// One field after the other, so that each is a change of its own.
-	for i := range reflect.TypeFor[sallyport.Service]().NumField() {
-		if c := changed(t, want.services[a.ID], i); c != nil {
-			do(func(tx sallyport.Tx) { CreateService(tx, c) })
-		}
-	}
-	for i := range reflect.TypeFor[sallyport.Endpoint]().NumField() {
-		if c := changed(t, want.endpoints[e.ID], i); c != nil {
-			do(func(tx sallyport.Tx) { CreateEndpoint(tx, c) })
-		}
-	}
-	for i := range reflect.TypeFor[sallyport.Permission]().NumField() {
-		if c := changed(t, want.permissions[permissionKey{a.ID, p.ID}], i); c != nil {
-			do(func(tx sallyport.Tx) { CreatePermission(tx, c) })
-		}
-	}
+	oneFieldEach(t, do)
 	do(func(tx sallyport.Tx) {
 		again := *Subnet(1)
 		again.VPCID = "vpc-b"
@@ -141,6 +128,35 @@ func changesAreDurable(t *testing.T, db Database) {
 	s = db.reopen(t, s)
 	same(t, s, want, full)
 	readLog(t, s)
+}
+
+// oneFieldEach makes an object for every field and changes that field of it: a
+// change must not get onto the disk only in the company of others.
+func oneFieldEach(t *testing.T, do func(func(sallyport.Tx))) {
+	t.Helper()
+	for i := range reflect.TypeFor[sallyport.Service]().NumField() {
+		old := Service("project-a")
+		if c := changed(t, old, i); c != nil {
+			do(func(tx sallyport.Tx) { CreateService(tx, old) })
+			do(func(tx sallyport.Tx) { CreateService(tx, c) })
+		}
+	}
+	svc := Service("project-a")
+	do(func(tx sallyport.Tx) { CreateService(tx, svc) })
+	for i := range reflect.TypeFor[sallyport.Endpoint]().NumField() {
+		old := Endpoint(svc, 100+2*i)
+		if c := changed(t, old, i); c != nil {
+			do(func(tx sallyport.Tx) { CreateEndpoint(tx, old) })
+			do(func(tx sallyport.Tx) { CreateEndpoint(tx, c) })
+		}
+	}
+	for i := range reflect.TypeFor[sallyport.Permission]().NumField() {
+		old := Permission(svc.ID, "domain-b")
+		if c := changed(t, old, i); c != nil {
+			do(func(tx sallyport.Tx) { CreatePermission(tx, old) })
+			do(func(tx sallyport.Tx) { CreatePermission(tx, c) })
+		}
+	}
 }
 
 // changed returns a copy of a noun with another value in the i-th field, or nil
@@ -300,6 +316,10 @@ func putNeedsRecord(t *testing.T, db Database) {
 	}
 	same(t, s, want)
 	// The end of a service's last endpoint is a record of the service as well.
+	stores := []sallyport.Store{s}
+	if db.Shared {
+		stores = append(stores, db.open(t))
+	}
 	update(t, s, func(tx sallyport.Tx) {
 		r := record(sallyport.ObjectEndpoint, string(e.ID))
 		r.ServiceID = a.ID
@@ -307,8 +327,13 @@ func putNeedsRecord(t *testing.T, db Database) {
 		tx.RemoveEndpoint(e.ID)
 		tx.RemoveService(a.ID)
 	})
-	if _, ok := view(t, db.reopen(t, s)).Service(a.ID); ok {
-		t.Error("the service is still there")
+	for i, s := range append(stores, db.reopen(t, s)) {
+		if i == 0 {
+			continue // closed for the last one
+		}
+		if _, ok := view(t, s).Service(a.ID); ok {
+			t.Errorf("store %d still has the service", i)
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ func Diff(got sallyport.View, want *Naive, before ...*Naive) string {
 	d.endpoints(universe)
 	d.permissions(universe)
 	d.others(universe)
+	d.instances(universe)
 	return d.out.String()
 }
 
@@ -170,5 +171,25 @@ func (d *differ) others(universe []*Naive) {
 	}
 	for _, id := range ids(universe, func(n *Naive) map[string]*sallyport.Revocation { return n.revoked }) {
 		d.compare(d.got.Revoked(id), d.want.Revoked(id), "revoked %s", id)
+	}
+}
+
+func (d *differ) instances(universe []*Naive) {
+	for _, id := range ids(universe, func(n *Naive) map[sallyport.InstanceID]*sallyport.Instance { return n.instances }) {
+		got, gotOK := d.got.Instance(id)
+		want, wantOK := d.want.Instance(id)
+		d.compare(gotOK, wantOK, "instance %s known", id)
+		d.compare(got, want, "instance %s", id)
+	}
+	for _, p := range projects {
+		for _, kind := range []sallyport.InstanceKind{"", sallyport.InstanceCluster, sallyport.InstanceGateway} {
+			q := sallyport.InstanceQuery{ProjectID: p, Kind: kind, Page: sallyport.Page{Limit: sallyport.MaxPage}}
+			got, gotTotal := d.got.Instances(q)
+			want, wantTotal := d.want.Instances(q)
+			d.compare(gotTotal, wantTotal, "number of instances of %s in %s", kind, p)
+			if gotTotal > 0 {
+				d.compare(got, want, "instances of %s in %s", kind, p)
+			}
+		}
 	}
 }

@@ -1,3 +1,4 @@
+//nolint:thelper // these are tests, not helpers: a failure is reported where it is
 package storetest
 
 import (

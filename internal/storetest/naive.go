@@ -21,6 +21,7 @@ type Naive struct {
 	permissions map[permissionKey]*sallyport.Permission
 	subnets     map[sallyport.SubnetID]*sallyport.SubnetLease
 	revoked     map[string]*sallyport.Revocation
+	instances   map[sallyport.InstanceID]*sallyport.Instance
 }
 
 type permissionKey struct {
@@ -35,7 +36,7 @@ func NewNaive() *Naive {
 	return &Naive{
 		services: map[sallyport.ServiceID]*sallyport.Service{}, endpoints: map[sallyport.EndpointID]*sallyport.Endpoint{},
 		permissions: map[permissionKey]*sallyport.Permission{}, subnets: map[sallyport.SubnetID]*sallyport.SubnetLease{},
-		revoked: map[string]*sallyport.Revocation{},
+		revoked: map[string]*sallyport.Revocation{}, instances: map[sallyport.InstanceID]*sallyport.Instance{},
 	}
 }
 
@@ -44,6 +45,7 @@ func (n *Naive) Clone() *Naive {
 	return &Naive{
 		rev: n.rev, services: maps.Clone(n.services), endpoints: maps.Clone(n.endpoints),
 		permissions: maps.Clone(n.permissions), subnets: maps.Clone(n.subnets), revoked: maps.Clone(n.revoked),
+		instances: maps.Clone(n.instances),
 	}
 }
 

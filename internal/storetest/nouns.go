@@ -37,7 +37,7 @@ func Service(project sallyport.ProjectID) *sallyport.Service {
 		TCPProxy: sallyport.ProxyBoth, Approval: true, Policy: true, Status: sallyport.ServiceAvailable,
 		Description: "Bestellungen „à la carte“ <&> \U0001f6aa", Tags: []sallyport.Tag{{Key: "tier", Value: "1"}, {Key: "ключ", Value: ""}},
 		Professional: true, Resources: []sallyport.ServerResource{{ID: "balancer", Zone: "eu-west-101a"}},
-		BorderGroup: "edge", OnRevoke: sallyport.RevokeCut,
+		BorderGroup: "edge", OnRevoke: sallyport.RevokeCut, ManagedBy: "gateway",
 		CreatedAt: epoch, UpdatedAt: epoch.Add(time.Second),
 	}
 }
@@ -70,6 +70,16 @@ func Subnet(n int) *sallyport.SubnetLease {
 	return &sallyport.SubnetLease{
 		ID: sallyport.SubnetID(fmt.Sprintf("leased-%d", n)), VPCID: "vpc-a",
 		Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 65, byte(n), 0}), 24),
+	}
+}
+
+// Instance returns a managed resource with every field set.
+func Instance(project sallyport.ProjectID) *sallyport.Instance {
+	return &sallyport.Instance{
+		ID: sallyport.NewID[sallyport.InstanceID](), Kind: sallyport.InstanceCluster, Name: "search", ProjectID: project,
+		DomainID: "domain-a", VPCID: "vpc-a", SubnetID: "subnet-a",
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1")}, Ports: []uint16{9200},
+		ServiceID: "service", EndpointID: "endpoint", Configured: true, CreatedAt: epoch, UpdatedAt: epoch.Add(time.Second),
 	}
 }
 
@@ -117,6 +127,19 @@ func CreateSubnet(tx sallyport.Tx, l *sallyport.SubnetLease) {
 	c := *l
 	c.Rev = tx.Record(record(sallyport.ObjectSubnet, string(l.ID)))
 	tx.PutSubnet(&c)
+}
+
+// CreateInstance records and puts i.
+func CreateInstance(tx sallyport.Tx, i *sallyport.Instance) {
+	c := *i
+	c.Rev = tx.Record(record(sallyport.ObjectInstance, string(i.ID)))
+	tx.PutInstance(&c)
+}
+
+// RemoveInstance records the end of the managed resource and removes it.
+func RemoveInstance(tx sallyport.Tx, id sallyport.InstanceID) {
+	tx.Record(record(sallyport.ObjectInstance, string(id)))
+	tx.RemoveInstance(id)
 }
 
 // CreateRevocation records and puts r.

@@ -1,9 +1,11 @@
+//nolint:thelper // these are tests, not helpers: a failure is reported where it is
 package storetest
 
 import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -142,7 +144,7 @@ func (w *World) Draw(rt *rapid.T) (ops []func(sallyport.Tx), after *Naive) {
 // drawOp draws one change that is allowed in the state.
 func (w *World) drawOp(rt *rapid.T, n *Naive) func(sallyport.Tx) {
 	services, endpoints := sorted(n.services), sorted(n.endpoints)
-	switch kind := rapid.IntRange(0, 12).Draw(rt, "kind"); {
+	switch kind := rapid.IntRange(0, 13).Draw(rt, "kind"); {
 	case kind == 0 || len(services) == 0:
 		s := Service(rapid.SampledFrom(projects).Draw(rt, "project"))
 		s.ID = newID[sallyport.ServiceID](w)
@@ -165,9 +167,11 @@ func (w *World) drawOp(rt *rapid.T, n *Naive) func(sallyport.Tx) {
 		r := Revocation(fmt.Sprint("token-", rapid.IntRange(0, 20).Draw(rt, "token")))
 		r.ExpiresAt = r.ExpiresAt.Add(time.Duration(rapid.IntRange(0, 2).Draw(rt, "hours")) * time.Hour)
 		return func(tx sallyport.Tx) { CreateRevocation(tx, r) }
-	case kind <= 8 || len(endpoints) == 0:
+	case kind == 7:
+		return drawInstance(rt, w, n)
+	case kind <= 9 || len(endpoints) == 0:
 		return w.drawEndpoint(rt, n, n.services[rapid.SampledFrom(services).Draw(rt, "service")])
-	case kind == 9:
+	case kind == 10:
 		id := rapid.SampledFrom(endpoints).Draw(rt, "endpoint")
 		return func(tx sallyport.Tx) { RemoveEndpoint(tx, id) }
 	default:
@@ -405,4 +409,21 @@ func (d *differ) lists(rt *rapid.T) {
 	wantP, wantTotal := d.want.Permissions(p)
 	d.compare(total, wantTotal, "total of %+v", p)
 	d.compare(gotP, wantP, "%+v", p)
+}
+
+// drawInstance draws a new, a changed or a removed managed resource.
+func drawInstance(rt *rapid.T, w *World, n *Naive) func(sallyport.Tx) {
+	ids := slices.Sorted(maps.Keys(n.instances))
+	if len(ids) > 0 && rapid.Bool().Draw(rt, "old instance") {
+		id := rapid.SampledFrom(ids).Draw(rt, "instance")
+		if rapid.Bool().Draw(rt, "remove instance") {
+			return func(tx sallyport.Tx) { RemoveInstance(tx, id) }
+		}
+		i := *n.instances[id]
+		i.ServiceID, i.UpdatedAt = newID[sallyport.ServiceID](w), drawTime(rt)
+		return func(tx sallyport.Tx) { CreateInstance(tx, &i) }
+	}
+	i := Instance(rapid.SampledFrom(projects).Draw(rt, "project"))
+	i.ID, i.CreatedAt = newID[sallyport.InstanceID](w), drawTime(rt)
+	return func(tx sallyport.Tx) { CreateInstance(tx, i) }
 }

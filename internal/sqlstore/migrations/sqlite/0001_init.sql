@@ -35,6 +35,7 @@ CREATE TABLE services (
   resources   TEXT NOT NULL,
   border_group TEXT NOT NULL,
   on_revoke   TEXT NOT NULL,
+  managed_by  TEXT NOT NULL,
   created_us  INTEGER NOT NULL,
   updated_us  INTEGER NOT NULL,
   rev         INTEGER NOT NULL,
@@ -86,6 +87,24 @@ CREATE TABLE permissions (
   created_us  INTEGER NOT NULL,
   rev         INTEGER NOT NULL,
   PRIMARY KEY (service_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE instances (
+  id          TEXT PRIMARY KEY,
+  kind        TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  project_id  TEXT NOT NULL,
+  domain_id   TEXT NOT NULL,
+  vpc_id      TEXT NOT NULL,
+  subnet_id   TEXT NOT NULL,
+  addresses   TEXT NOT NULL,
+  ports       TEXT NOT NULL,
+  service_id  TEXT NOT NULL,
+  endpoint_id TEXT NOT NULL,
+  configured  INTEGER NOT NULL,
+  created_us  INTEGER NOT NULL,
+  updated_us  INTEGER NOT NULL,
+  rev         INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE subnets (
