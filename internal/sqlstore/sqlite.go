@@ -136,7 +136,10 @@ func (db *sqliteDB) run(ctx context.Context, q string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	_, err = st.ExecContext(ctx, args...)
+	// A context that can end costs a goroutine for every statement, and one that
+	// ends in the midst of a commit leaves its outcome open. What can block here,
+	// another process at the file, is bounded by busyTimeout.
+	_, err = st.ExecContext(context.WithoutCancel(ctx), args...)
 	return err
 }
 
