@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // cut. If this fails, nothing else matters.
 func TestStory(t *testing.T) {
 	backend := echoBackend(t)
-	cfg, err := config.Parse([]byte(config.Development("127.0.0.1:0")), "development")
+	cfg, err := config.Parse(config.Development("127.0.0.1:0"), "development")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestStory(t *testing.T) {
 	if got, want := ep["status"], "pendingAcceptance"; got != want {
 		t.Fatalf("status = %v, want %v", got, want)
 	}
-	decide := func(action, want string) map[string]any {
+	decide := func(action, want string) {
 		t.Helper()
 		a := provider.do(http.MethodPost, "vpc-endpoint-services/"+id+"/connections/action",
 			map[string]any{"action": action, "endpoints": []any{ep["id"]}}, 200)
@@ -54,7 +54,6 @@ func TestStory(t *testing.T) {
 		if c["status"] != want {
 			t.Fatalf("%s: status = %v, want %v", action, c["status"], want)
 		}
-		return c
 	}
 	for range 2 {
 		decide("receive", "accepted")

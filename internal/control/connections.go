@@ -152,7 +152,7 @@ func follows(e, now *sallyport.Endpoint, a sallyport.Action) bool {
 
 func (p *Plane) unconfirmed() error {
 	return sallyport.Refuse(sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed,
-		"the decision is kept, but the data plane has not confirmed the cut within %s; repeat the call to wait again",
+		"the change is kept, but the data plane has not confirmed it within %s; repeat the call to wait again",
 		p.opt.ConfirmWait)
 }
 

@@ -9,8 +9,8 @@ import (
 
 // UpdateEndpoint changes the source whitelist, the route tables, the policies or
 // the edition of one of the caller's endpoints. A changed whitelist reaches the
-// data plane before the call returns, as far as it is confirmed in time; flows
-// that are under way are not touched.
+// data plane before the call returns; not confirmed within the wait, it is kept
+// and ReasonUnconfirmed returned. Flows that are under way are not touched.
 func (p *Plane) UpdateEndpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID, ch sallyport.EndpointChange) (sallyport.EndpointView, error) {
 	var (
 		out  sallyport.EndpointView
@@ -40,17 +40,22 @@ func (p *Plane) UpdateEndpoint(ctx context.Context, c sallyport.Call, id sallypo
 			next.UpdatedAt, next.Rev = rec.At, rev
 			if spec {
 				next.SpecRev = rev
-				if next.Status.Admitted() && !next.Unattached {
-					wait = append(wait, p.acks.expect(id, rev))
-				}
 			}
 			tx.PutEndpoint(&next)
+		}
+		// Also where nothing changed: a repeated call waits again.
+		if filter := ch.Whitelist != nil || ch.EnableWhitelist != nil; filter && next.Status.Admitted() && !next.Unattached {
+			wait = append(wait, p.acks.expect(id, next.SpecRev))
 		}
 		out = sallyport.EndpointView{Endpoint: &next, Service: s}
 		return nil
 	})
-	if err == nil && len(wait) > 0 {
-		_, err = p.await(ctx, wait...)
+	if err != nil || len(wait) == 0 {
+		return out, err
+	}
+	confirmed, err := p.await(ctx, wait...)
+	if err == nil && !confirmed {
+		err = p.unconfirmed()
 	}
 	return out, err
 }

@@ -102,7 +102,7 @@ func locate(tx sallyport.Tx, nets *Networks, c sallyport.Call, s *sallyport.Serv
 		return place{}, sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonWhitelistKind,
 			"source whitelists belong to interface endpoints")
 	}
-	if _, err := nets.vpc(n.VPCID); err != nil {
+	if err := nets.checkVPC(n.VPCID); err != nil {
 		return place{}, err
 	}
 	tables := n.RouteTables
@@ -137,9 +137,11 @@ func connectable(v sallyport.View, c sallyport.Call, id sallyport.ServiceID) (*s
 	return s, nil
 }
 
-// unattached reports whether no agent will carry an endpoint in the VPC.
+// unattached reports whether no agent will carry an endpoint in the VPC. To an
+// operator's service that forwards no port there is nothing to carry.
 func (p *Plane) unattached(nets *Networks, s *sallyport.Service, vpc sallyport.VPCID) bool {
-	return p.opt.Agentless || s.Kind == sallyport.KindGateway || nets.attach(vpc).Mode == agentapi.AttachNone
+	return p.opt.Agentless || s.Kind == sallyport.KindGateway || len(s.Ports) == 0 ||
+		nets.attach(vpc).Mode == agentapi.AttachNone
 }
 
 // Endpoint returns one of the caller's endpoints.

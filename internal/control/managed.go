@@ -14,12 +14,6 @@ const (
 	clusterServiceName = "css"
 )
 
-// ClusterOptions say how a cluster's own endpoint is made.
-type ClusterOptions struct {
-	DNS          bool // with a private domain name
-	Professional bool
-}
-
 func instanceTarget(id sallyport.InstanceID, action string) target {
 	return target{kind: sallyport.ObjectInstance, id: string(id), action: action}
 }
@@ -43,7 +37,7 @@ func (p *Plane) CreateInstance(ctx context.Context, c sallyport.Call, n sallypor
 		if _, taken := tx.Instance(n.ID); taken {
 			return sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonInstanceExists, "instance %s exists already", n.ID)
 		}
-		if _, err := p.networks.Load().vpc(n.VPCID); err != nil {
+		if err := p.networks.Load().checkVPC(n.VPCID); err != nil {
 			return err
 		}
 		if used, _ := tx.Usage(c.Project); n.Kind == sallyport.InstanceGateway && used >= p.opt.Services {
@@ -218,7 +212,7 @@ func instanceClosed(id sallyport.InstanceID) error {
 // OpenCluster gives a cluster its endpoint service, and one endpoint in the
 // cluster's own subnet that needs nobody's approval. It returns when the
 // endpoint's listener stands, or after the wait.
-func (p *Plane) OpenCluster(ctx context.Context, c sallyport.Call, id sallyport.InstanceID, opt ClusterOptions) (*sallyport.Instance, error) {
+func (p *Plane) OpenCluster(ctx context.Context, c sallyport.Call, id sallyport.InstanceID, opt sallyport.ClusterOptions) (*sallyport.Instance, error) {
 	var (
 		out  *sallyport.Instance
 		open []*wait

@@ -36,16 +36,12 @@ var unknownPool = netip.MustParsePrefix("127.64.0.0/10")
 // 16,384 of them.
 const leaseBits = 24
 
-// vpc returns the network, or a refusal where it is unknown and has to be known.
-func (n *Networks) vpc(id sallyport.VPCID) (VPC, error) {
-	v, ok := n.VPCs[id]
-	if !ok && !n.AllowUnknown {
-		return VPC{}, sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonVPCUnknown, "VPC %s is not known here", id)
+// checkVPC refuses a VPC that is unknown and has to be known.
+func (n *Networks) checkVPC(id sallyport.VPCID) error {
+	if _, ok := n.VPCs[id]; !ok && !n.AllowUnknown {
+		return sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonVPCUnknown, "VPC %s is not known here", id)
 	}
-	if !ok {
-		v.Attach = agentapi.Attach{Mode: agentapi.AttachHost}
-	}
-	return v, nil
+	return nil
 }
 
 // attach returns how the VPC is reached.
@@ -91,7 +87,7 @@ type place struct {
 // choosePlace finds the address of a new endpoint: the one asked for, or a free
 // one of the subnet.
 func (n *Networks) choosePlace(tx sallyport.Tx, ne *sallyport.NewEndpoint) (place, error) {
-	if _, err := n.vpc(ne.VPCID); err != nil {
+	if err := n.checkVPC(ne.VPCID); err != nil {
 		return place{}, err
 	}
 	owner, prefix, configured := n.subnetOwner(ne.SubnetID)

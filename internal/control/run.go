@@ -124,10 +124,10 @@ func (p *Plane) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	nets := p.networks.Load()
 	var stuck []sallyport.EndpointID
 	v.ChangesSince(0, func(c sallyport.Change) bool {
-		if e := c.Endpoint; e != nil && e.Unattached &&
-			(e.Status == sallyport.StatusCreating || e.Status == sallyport.StatusDeleting) {
+		if e := c.Endpoint; e != nil && p.isStuck(nets, v, e) {
 			stuck = append(stuck, e.ID)
 		}
 		return true
@@ -140,20 +140,37 @@ func (p *Plane) sweep(ctx context.Context) error {
 	return nil
 }
 
-// settle takes the step of an unattached endpoint that an agent would report.
+// isStuck reports whether an endpoint waits for an agent that will never speak of
+// it: it is unattached between two steps, or it was carried in a network that
+// the configuration has since taken from the agents.
+func (p *Plane) isStuck(nets *Networks, v sallyport.View, e *sallyport.Endpoint) bool {
+	if e.Unattached {
+		return e.Status == sallyport.StatusCreating || e.Status == sallyport.StatusDeleting
+	}
+	s, ok := v.Service(e.ServiceID)
+	return ok && e.Status.Admitted() && p.unattached(nets, s, e.VPCID)
+}
+
+// settle takes the step of an endpoint that no agent carries.
 func (p *Plane) settle(ctx context.Context, id sallyport.EndpointID) error {
 	return p.store.Update(ctx, func(tx sallyport.Tx) error {
 		e, ok := tx.Endpoint(id)
-		if !ok || !e.Unattached {
+		if !ok || !p.isStuck(p.networks.Load(), tx, e) {
 			return nil
 		}
-		state := agentapi.StateUnattached
-		if e.Status == sallyport.StatusDeleting {
-			state = agentapi.StateClosed
-		} else if e.Status != sallyport.StatusCreating {
-			return nil
+		switch e.Status {
+		case sallyport.StatusAccepted:
+			rec := p.record(systemCall("system", "configuration"), endpointTarget(id, e.ServiceID, "detach"), sallyport.OutcomeDone)
+			rec.From, rec.To = e.Status.String(), e.Status.String()
+			next := *e
+			next.Unattached, next.Rev = true, tx.Record(rec)
+			tx.PutEndpoint(&next)
+		case sallyport.StatusDeleting:
+			p.takeReport(tx, "none", agentapi.Report{Endpoint: string(id), Rev: int64(e.SpecRev), State: agentapi.StateClosed})
+		default:
+			s, _ := tx.Service(e.ServiceID)
+			p.takeReport(tx, "none", agentapi.Report{Endpoint: string(id), Rev: int64(specRev(e, s)), State: agentapi.StateUnattached})
 		}
-		p.takeReport(tx, "none", agentapi.Report{Endpoint: string(id), Rev: int64(e.SpecRev), State: state})
 		return nil
 	})
 }

@@ -18,7 +18,7 @@ func (p *Plane) CreateService(ctx context.Context, c sallyport.Call, n sallyport
 		if used, _ := tx.Usage(c.Project); used >= p.opt.Services {
 			return p.serviceQuota(used)
 		}
-		if _, err := nets.vpc(n.VPCID); err != nil {
+		if err := nets.checkVPC(n.VPCID); err != nil {
 			return err
 		}
 		if err := nets.checkBackend(n.VPCID, n.PortID); err != nil {

@@ -9,6 +9,8 @@ package vpcep
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sallyport-net/sallyport/internal/httpapi/edge"
 )
@@ -76,8 +78,8 @@ func (e entry) text(lang Language) string {
 // message returns the catalogue's sentence and, where detail is not empty, what
 // the handler knows beyond it. The reference says that a code does not imply
 // one fixed text, so a detail is allowed; the catalogue's sentence comes first
-// because that is what people search for. Details exist in English only: a
-// Chinese message carries them in brackets.
+// because that is what people search for, and the detail is a sentence after it.
+// Details exist in English only: a Chinese message carries them in brackets.
 func (e entry) message(lang Language, detail string) string {
 	detail = strings.TrimSuffix(detail, ".")
 	switch {
@@ -86,8 +88,19 @@ func (e entry) message(lang Language, detail string) string {
 	case lang == Chinese:
 		return e.Chinese + "（" + detail + "）"
 	default:
-		return e.English + " " + detail + "."
+		return e.English + " " + capital(detail) + "."
 	}
+}
+
+// capital returns a detail with the capital letter of a sentence. The name of a
+// field has none, because clients send it as it is written: it gets a noun.
+func capital(detail string) string {
+	word, _, _ := strings.Cut(detail, " ")
+	first, size := utf8.DecodeRuneInString(detail)
+	if unicode.IsLower(first) && strings.ContainsRune(word, '_') {
+		return "Parameter " + detail
+	}
+	return string(unicode.ToUpper(first)) + detail[size:]
 }
 
 // errorAnswer is the body of every answer from 400 on. The editions of the

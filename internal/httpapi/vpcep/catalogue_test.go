@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 )
 
 // catalogueDigest pins every code with its status. It changes only together
@@ -125,6 +126,56 @@ func TestEveryNumberInTheCatalogue(t *testing.T) {
 	}
 }
 
+// statusesOfTheEdge are the statuses of answers that are not those of their code:
+// the edge refuses these requests before an operation sees them.
+var statusesOfTheEdge = map[int]bool{405: true, 408: true, 413: true, 415: true, 503: true}
+
+// If this failed, an operation would refuse with a code that is not in the
+// catalogue, under another status, or in words that do not begin as documented.
+func TestEveryGoldenCodeIsInTheCatalogue(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/golden/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, name := range files {
+		a, err := txtar.ParseFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range a.Files {
+			status, _ := strconv.Atoi(strings.TrimPrefix(f.Name, "response "))
+			if status < 400 {
+				continue
+			}
+			var body errorAnswer
+			if err := json.Unmarshal(f.Data, &body); err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			e, ok := byNumber[body.ErrorCode[max(0, len(body.ErrorCode)-numberDigits):]]
+			switch {
+			case !ok || e.Code != body.ErrorCode:
+				t.Errorf("%s: %s is not in the catalogue", name, body.ErrorCode)
+			case statusesOfTheEdge[status]:
+			case e.Status != status:
+				t.Errorf("%s: %s is answered with %d, want %d", name, e.Code, status, e.Status)
+			case !strings.HasPrefix(body.ErrorMsg, e.English) && !strings.HasPrefix(body.ErrorMsg, e.Chinese):
+				t.Errorf("%s: %s says %q", name, e.Code, body.ErrorMsg)
+			}
+			if body.Error != (errorNested{Code: body.ErrorCode, Message: body.ErrorMsg}) {
+				t.Errorf("%s: the two shapes differ: %+v", name, body)
+			}
+			seen[body.ErrorCode] = true
+		}
+	}
+	if len(seen) < 50 {
+		t.Errorf("the goldens show %d codes", len(seen))
+	}
+	t.Logf("%d codes in the goldens", len(seen))
+}
+
 // If this failed, a program with a wrong number would start.
 func TestLookup(t *testing.T) {
 	if got := lookup("1018").Code; got != "Endpoint.1018" {
@@ -169,8 +220,11 @@ func TestMessage(t *testing.T) {
 		want   string
 	}{
 		{"English", English, "", "Invalid limit."},
-		{"English with detail", English, "limit is -1", "Invalid limit. limit is -1."},
-		{"full stop once", English, "limit is -1.", "Invalid limit. limit is -1."},
+		{"English with detail", English, "limit is -1", "Invalid limit. Limit is -1."},
+		{"full stop once", English, "limit is -1.", "Invalid limit. Limit is -1."},
+		{"a field keeps its name", English, "port_ip is empty", "Invalid limit. Parameter port_ip is empty."},
+		{"a capital already", English, "VPC a_b is unknown", "Invalid limit. VPC a_b is unknown."},
+		{"a value is repeated as it is", English, `"a_b" is no number`, `Invalid limit. "a_b" is no number.`},
 		{"Chinese", Chinese, "", "limit参数无效。"},
 		{"Chinese with detail", Chinese, "limit is -1", "limit参数无效。（limit is -1）"},
 	}

@@ -12,10 +12,26 @@ import (
 // made room for at once is not copied while it grows.
 const connectionSize = 288
 
+// maxNotes is the number of connections in one call that describes them. The
+// reference has none; it bounds what one transaction writes, as with whitelist
+// records.
+const maxNotes = maxPermissionBatch
+
 // decisionRequest is the body of AcceptOrRejectEndpoint.
 type decisionRequest struct {
 	Action    string   `json:"action"`
 	Endpoints []string `json:"endpoints"`
+}
+
+// noteRequest is the body of UpdateEndpointConnectionsDesc.
+type noteRequest struct {
+	Connections []connectionNote `json:"connections"`
+}
+
+// connectionNote is the owner's description of one connection.
+type connectionNote struct {
+	ID          string          `json:"id"`
+	Description opt[flexString] `json:"description"`
 }
 
 // decide is AcceptOrRejectEndpoint. What is wrong with a request wins in this
@@ -39,7 +55,61 @@ func (a *api) decide(ctx context.Context, q *edge.Request) (edge.Response, error
 	if err != nil {
 		return edge.Response{}, err
 	}
-	return ok(edge.Raw(append(appendConnections(make([]byte, 0, pageSize(len(list), connectionSize)), list), '}')))
+	return connectionsAnswer(list)
+}
+
+// noteConnections is UpdateEndpointConnectionsDesc: the owner's notes on
+// connections, all of them or none.
+func (a *api) noteConnections(ctx context.Context, q *edge.Request) (edge.Response, error) {
+	var in noteRequest
+	if err := edge.Decode(q, &in); err != nil {
+		return edge.Response{}, err
+	}
+	notes, bad := in.notes()
+	if bad != nil {
+		return edge.Response{}, bad
+	}
+	service, bad := serviceID(q)
+	if bad != nil {
+		return edge.Response{}, bad
+	}
+	list, err := a.plane.NoteConnections(ctx, q.Call, service, notes)
+	if err != nil {
+		return edge.Response{}, err
+	}
+	return connectionsAnswer(list)
+}
+
+// notes checks what can be checked without state. A connection may occur once:
+// of two notes nobody could tell which one is meant.
+func (in *noteRequest) notes() ([]sallyport.Note, *codeError) {
+	switch n := len(in.Connections); {
+	case n == 0:
+		return nil, refuse(codeEmpty, "the list connections is empty")
+	case n > maxNotes:
+		return nil, refuse(codeBatchSize, "the list connections has %d items, at most %d are allowed", n, maxNotes)
+	}
+	seen := make(map[string]bool, len(in.Connections))
+	out := make([]sallyport.Note, 0, len(in.Connections))
+	for _, c := range in.Connections {
+		text := string(c.Description.value)
+		switch {
+		case c.ID == "":
+			return nil, refuse(codeEmpty, "the id of a connection is empty")
+		case !isUUID(c.ID):
+			return nil, refuse(codeEndpointID, "%s is not a UUID", quote(c.ID))
+		case seen[c.ID]:
+			return nil, refuse(codeParameter, "the connection %s is there twice", c.ID)
+		case !given(c.Description):
+			return nil, refuse(codeEmpty, "the connection %s has no description", c.ID)
+		}
+		if bad := checkDescription(text); bad != nil {
+			return nil, bad
+		}
+		seen[c.ID] = true
+		out = append(out, sallyport.Note{Endpoint: sallyport.EndpointID(c.ID), Description: text})
+	}
+	return out, nil
 }
 
 // listConnections is ListServiceConnections, the connections of every account
@@ -76,6 +146,12 @@ func (a *api) listConnections(ctx context.Context, q *edge.Request) (edge.Respon
 	}
 	b := appendConnections(make([]byte, 0, pageSize(len(list), connectionSize)), list)
 	return ok(edge.Raw(appendTotal(b, total)))
+}
+
+// connectionsAnswer is the answer of what changes connections: those that were
+// named, without a total.
+func connectionsAnswer(list []*sallyport.Endpoint) (edge.Response, error) {
+	return ok(edge.Raw(append(appendConnections(make([]byte, 0, pageSize(len(list), connectionSize)), list), '}')))
 }
 
 // appendConnections appends the opening of an answer and its connections.

@@ -66,6 +66,10 @@ func appendEndpoint(b []byte, v sallyport.EndpointView, suffix string) []byte {
 		b = e.Address.AppendTo(b)
 		b = append(b, '"')
 	}
+	if e.IPv6Address != "" {
+		b = append(b, `,"ipv6_address":`...)
+		b = appendString(b, e.IPv6Address)
+	}
 	b = append(b, `,"ip_version":`...)
 	b = appendString(b, orDefault(e.IPVersion, versionIPv4))
 	b = append(b, `,"active_status":["`+stateActive+`"],"enable_status":"`+stateEnabled+`","specification_name":`...)
@@ -110,7 +114,26 @@ func appendEndpoint(b []byte, v sallyport.EndpointView, suffix string) []byte {
 	b = appendStrings(b, e.RouteTables)
 	b = append(b, `,"description":`...)
 	b = appendString(b, e.Description)
+	b = appendPolicies(b, e)
+	if s.BorderGroup != "" {
+		b = append(b, `,"public_border_group":`...)
+		b = appendString(b, s.BorderGroup)
+	}
 	return append(b, '}')
+}
+
+// appendPolicies appends the policies of an endpoint, which are JSON: it was
+// compacted when it was read.
+func appendPolicies(b []byte, e *sallyport.Endpoint) []byte {
+	if e.PolicyStatement != "" {
+		b = append(b, `,"policy_statement":`...)
+		b = append(b, e.PolicyStatement...)
+	}
+	if e.PolicyDocument != "" {
+		b = append(b, `,"policy_document":`...)
+		b = append(b, e.PolicyDocument...)
+	}
+	return b
 }
 
 // showsAddress reports whether the ip field is there: on interface endpoints

@@ -26,6 +26,7 @@ type endpoint struct {
 	ServiceType         string          `json:"service_type"`
 	Status              string          `json:"status"`
 	IP                  string          `json:"ip,omitempty"`
+	IPv6Address         string          `json:"ipv6_address,omitempty"`
 	IPVersion           string          `json:"ip_version"`
 	ActiveStatus        []string        `json:"active_status"`
 	EnableStatus        string          `json:"enable_status"`
@@ -46,6 +47,9 @@ type endpoint struct {
 	EnableWhitelist     bool            `json:"enable_whitelist"`
 	RouteTables         []string        `json:"routetables"`
 	Description         string          `json:"description"`
+	PolicyStatement     json.RawMessage `json:"policy_statement,omitempty"`
+	PolicyDocument      json.RawMessage `json:"policy_document,omitempty"`
+	PublicBorderGroup   string          `json:"public_border_group,omitempty"`
 }
 
 // connection is what appendConnection writes.
@@ -76,6 +80,8 @@ func endpointOf(v sallyport.EndpointView, suffix string) endpoint {
 		VPCID: string(e.VPCID), SubnetID: string(e.SubnetID), CreatedAt: timeText(e.CreatedAt), UpdatedAt: timeText(e.UpdatedAt),
 		ProjectID: string(e.ProjectID), Tags: tagsOf(e.Tags), Error: faultOf(e), Whitelist: append([]string{}, e.Whitelist...),
 		EnableWhitelist: e.EnableWhitelist, RouteTables: append([]string{}, e.RouteTables...), Description: e.Description,
+		IPv6Address: e.IPv6Address, PolicyStatement: json.RawMessage(e.PolicyStatement), PolicyDocument: json.RawMessage(e.PolicyDocument),
+		PublicBorderGroup: s.BorderGroup,
 	}
 	if s.Kind == sallyport.KindGateway {
 		return out
@@ -127,6 +133,8 @@ func TestEncodersByStatus(t *testing.T) {
 	for _, s := range services {
 		for _, e := range w.endpoints() {
 			checkEncoders(t, sallyport.EndpointView{Endpoint: e, Service: s}, "example.internal")
+			e.IPv6Address, e.PolicyStatement, e.PolicyDocument = "2001:db8::10", `[{"Effect":"Allow"}]`, `{"a":[1,2]}`
+			checkEncoders(t, sallyport.EndpointView{Endpoint: e, Service: s}, "example.internal")
 			e.Address = netip.Addr{}
 			e.Specification, e.IPVersion, e.SubnetID, e.Fault = "fast", "dualstack", "", nil
 			checkEncoders(t, sallyport.EndpointView{Endpoint: e, Service: s}, "example.internal")
@@ -153,10 +161,11 @@ func FuzzEncoders(f *testing.F) {
 			Marker: sallyport.Marker(seconds), Status: sallyport.Statuses[int(n)%len(sallyport.Statuses)], WasAccepted: flag,
 			EnableDNS: flag, EnableWhitelist: !flag, Whitelist: []string{a, b}, RouteTables: []string{c},
 			Tags: []sallyport.Tag{{Key: a, Value: b}, {Key: b, Value: c}}, Description: a + b, Note: b + c,
-			Specification: a, IPVersion: b, CreatedAt: at, UpdatedAt: at.Add(time.Hour),
+			Specification: a, IPVersion: b, CreatedAt: at, UpdatedAt: at.Add(time.Hour), IPv6Address: b,
 		}
 		if flag {
 			e.Fault = &sallyport.Fault{Message: c}
+			e.PolicyStatement, e.PolicyDocument, s.BorderGroup = mustJSON(t, []string{a}), mustJSON(t, b), a
 		}
 		if got, want := string(appendString(nil, a+b+c)), mustJSON(t, a+b+c); got != want {
 			t.Errorf("appendString(%q) is %s, want %s", a+b+c, got, want)

@@ -36,6 +36,24 @@ type endpointRequest struct {
 	PolicyDocument  json.RawMessage `json:"policy_document"`
 }
 
+// whitelistRequest is the body of UpdateEndpointWhite. What is absent stays as it
+// is; a null whitelist is an empty one.
+type whitelistRequest struct {
+	Whitelist       opt[[]string] `json:"whitelist"`
+	EnableWhitelist opt[flexBool] `json:"enable_whitelist"`
+}
+
+// routeTableRequest is the body of UpdateEndpointRoutetable: the whole new set.
+type routeTableRequest struct {
+	RouteTables opt[[]string] `json:"routetables"`
+}
+
+// routeTableAnswer is its answer. All tables are bound or none, so there is never
+// a list of those that were not.
+type routeTableAnswer struct {
+	RouteTables []string `json:"routetables"`
+}
+
 // createEndpoint is CreateEndpoint. The answer shows the status at that moment:
 // pendingAcceptance where the owner must decide, else creating.
 func (a *api) createEndpoint(ctx context.Context, q *edge.Request) (edge.Response, error) {
@@ -97,16 +115,17 @@ func (in *endpointRequest) endpoint() (sallyport.NewEndpoint, *codeError) {
 	if n.Specification, bad = parseOptionalID[string]("specification_name", string(in.Specification), codeSpecification); bad != nil {
 		return n, bad
 	}
-	if n.IPVersion, bad = parseIPVersion(string(in.IPVersion), versionIPv4, "dualstack"); bad != nil {
+	if n.IPVersion, bad = parseIPVersion(string(in.IPVersion), versionIPv4, versionDual); bad != nil {
 		return n, bad
 	}
-	if in.IPv6Address != "" {
-		return n, refuse(codeIP, "ipv6_address is given, and endpoints have IPv4 addresses only")
+	if n.IPv6Address, bad = parseIPv6(string(in.IPv6Address), &n.IPVersion); bad != nil {
+		return n, bad
 	}
-	if hasValue(in.PolicyStatement) || hasValue(in.PolicyDocument) {
-		return n, refuse(codePolicy, "endpoint policies are not enforced here, so none can be set")
+	if n.PolicyStatement, bad = parseStatements(in.PolicyStatement); bad != nil {
+		return n, bad
 	}
-	return n, nil
+	n.PolicyDocument, bad = parseDocument(in.PolicyDocument)
+	return n, bad
 }
 
 // needsNoSubnet refuses an endpoint without a subnet unless the service is a
@@ -125,24 +144,19 @@ func (a *api) needsNoSubnet(ctx context.Context, c sallyport.Call, id sallyport.
 // checkRouteTables checks the ids of route tables.
 func checkRouteTables(ids []string) *codeError {
 	if len(ids) > maxRouteTables {
-		return refuse(codeRouteTable, "routetables has %d ids, at most %d are allowed", len(ids), maxRouteTables)
+		return refuse(codeRouteTable, "the list routetables has %d ids, at most %d are allowed", len(ids), maxRouteTables)
 	}
+	seen := make(map[string]bool, len(ids))
 	for _, id := range ids {
-		if _, bad := parseID[string]("a route table id", id, codeRouteTable, codeRouteTable); bad != nil {
+		if _, bad := parseID[string]("the id of a route table", id, codeRouteTable, codeRouteTable); bad != nil {
 			return bad
 		}
+		if seen[id] {
+			return refuse(codeRouteTable, "the route table %s is there twice", id)
+		}
+		seen[id] = true
 	}
 	return nil
-}
-
-// hasValue reports whether a field of any JSON type was sent and says anything.
-func hasValue(raw json.RawMessage) bool {
-	switch string(raw) {
-	case "", "null", "[]", "{}", `""`:
-		return false
-	default:
-		return true
-	}
 }
 
 // listEndpoints is ListEndpoints: the project's own endpoints.
@@ -156,19 +170,16 @@ func (a *api) listEndpoints(ctx context.Context, q *edge.Request) (edge.Response
 	if bad := checkFilter("endpoint_service_name", name, maxNameFilter); bad != nil {
 		return edge.Response{}, bad
 	}
-	none := values.Get("public_border_group") != "" // endpoints are in no edge pool
-	if none {
-		page.Limit = 0 // the call is still authorised
+	group, bad := borderGroup(values)
+	if bad != nil {
+		return edge.Response{}, bad
 	}
 	list, total, err := a.plane.Endpoints(ctx, q.Call, sallyport.EndpointQuery{
 		Page: page, ProjectID: q.Call.Project, ID: sallyport.EndpointID(values.Get("id")),
-		VPCID: sallyport.VPCID(values.Get("vpc_id")), ServiceName: name,
+		VPCID: sallyport.VPCID(values.Get("vpc_id")), ServiceName: name, BorderGroup: group,
 	})
 	if err != nil {
 		return edge.Response{}, err
-	}
-	if none {
-		list, total = nil, 0
 	}
 	b := append(make([]byte, 0, pageSize(len(list), endpointSize)), `{"endpoints":[`...)
 	for i, v := range list {
@@ -193,6 +204,64 @@ func (a *api) showEndpoint(ctx context.Context, q *edge.Request) (edge.Response,
 	return a.endpointAnswer(v)
 }
 
+// updateWhitelist is UpdateEndpointWhite: who may send bytes into an endpoint.
+func (a *api) updateWhitelist(ctx context.Context, q *edge.Request) (edge.Response, error) {
+	var in whitelistRequest
+	if err := edge.Decode(q, &in); err != nil {
+		return edge.Response{}, err
+	}
+	var ch sallyport.EndpointChange
+	if in.Whitelist.set {
+		if _, bad := parseWhitelist(in.Whitelist.value); bad != nil {
+			return edge.Response{}, bad
+		}
+		ch.Whitelist = &in.Whitelist.value
+	}
+	if given(in.EnableWhitelist) {
+		on := bool(in.EnableWhitelist.value)
+		ch.EnableWhitelist = &on
+	}
+	return a.changeEndpoint(ctx, q, ch)
+}
+
+// updateRouteTables is UpdateEndpointRoutetable. That at least one table stays
+// bound is a matter of state, like that no other endpoint has it.
+func (a *api) updateRouteTables(ctx context.Context, q *edge.Request) (edge.Response, error) {
+	var in routeTableRequest
+	if err := edge.Decode(q, &in); err != nil {
+		return edge.Response{}, err
+	}
+	if !given(in.RouteTables) {
+		return edge.Response{}, refuse(codeEmpty, "the list routetables is missing")
+	}
+	if bad := checkRouteTables(in.RouteTables.value); bad != nil {
+		return edge.Response{}, bad
+	}
+	v, err := a.editEndpoint(ctx, q, sallyport.EndpointChange{RouteTables: &in.RouteTables.value})
+	if err != nil {
+		return edge.Response{}, err
+	}
+	return ok(routeTableAnswer{RouteTables: append([]string{}, v.RouteTables...)})
+}
+
+// changeEndpoint changes the endpoint of the path and answers with it.
+func (a *api) changeEndpoint(ctx context.Context, q *edge.Request, ch sallyport.EndpointChange) (edge.Response, error) {
+	v, err := a.editEndpoint(ctx, q, ch)
+	if err != nil {
+		return edge.Response{}, err
+	}
+	return a.endpointAnswer(v)
+}
+
+// editEndpoint changes the endpoint of the path.
+func (a *api) editEndpoint(ctx context.Context, q *edge.Request, ch sallyport.EndpointChange) (sallyport.EndpointView, error) {
+	id, bad := endpointID(q)
+	if bad != nil {
+		return sallyport.EndpointView{}, bad
+	}
+	return a.plane.UpdateEndpoint(ctx, q.Call, id, ch)
+}
+
 // deleteEndpoint is DeleteEndpoint.
 func (a *api) deleteEndpoint(ctx context.Context, q *edge.Request) (edge.Response, error) {
 	id, bad := endpointID(q)
@@ -202,7 +271,7 @@ func (a *api) deleteEndpoint(ctx context.Context, q *edge.Request) (edge.Respons
 	if err := a.plane.DeleteEndpoint(ctx, q.Call, id); err != nil {
 		return edge.Response{}, err
 	}
-	return gone()
+	return empty()
 }
 
 func (a *api) endpointAnswer(v sallyport.EndpointView) (edge.Response, error) {

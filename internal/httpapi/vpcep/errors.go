@@ -37,9 +37,13 @@ const (
 	codeNotCreated      = "2022"
 	codeServiceEmpty    = "2029"
 	codeSubnetForeign   = "2037"
+	codeRouteTableUsed  = "2039"
+	codeRouteTableNone  = "2040"
 	codeAddressTaken    = "2042"
 	codeAddressOutside  = "2043"
+	codeFailed          = "2047"
 	codePolicy          = "2048"
+	codePolicyNone      = "2049"
 	codePortID          = "3003"
 	codeServiceInUse    = "3006"
 	codeIP              = "3010"
@@ -94,6 +98,24 @@ var reasonAnswers = map[sallyport.Reason]answer{
 	sallyport.ReasonPermissionsFull:    {codePermissionsFull, true},
 	sallyport.ReasonMarkersExhausted:   {codeNotCreated, true},
 	sallyport.ReasonUnconfirmed:        {codeTimeout, true},
+	sallyport.ReasonPermissionNotFound: {codeNotFound, false},
+	sallyport.ReasonWhitelistKind:      {codeWhitelist, true},
+	sallyport.ReasonFailed:             {codeFailed, false},
+	sallyport.ReasonRouteTableKind:     {codeRouteTable, true},
+	sallyport.ReasonRouteTableUsed:     {codeRouteTableUsed, true},
+	sallyport.ReasonRouteTableNone:     {codeRouteTableNone, true},
+	sallyport.ReasonPolicyDisabled:     {codePolicy, true},
+	sallyport.ReasonNoPolicy:           {codePolicyNone, false},
+	sallyport.ReasonTagsFull:           {codeTagsFull, true},
+	sallyport.ReasonResourcesFull:      {codeBatchSize, true},
+	// The service of a cluster or a gateway is in use as long as that stands.
+	sallyport.ReasonServiceManaged: {codeServiceInUse, true},
+	// Clusters and gateways are other families'; here they are never addressed.
+	sallyport.ReasonInstanceNotFound:   {codeNotFound, false},
+	sallyport.ReasonInstanceClosed:     {codeParameter, true},
+	sallyport.ReasonInstanceOpen:       {codeParameter, true},
+	sallyport.ReasonInstanceConfigured: {codeParameter, true},
+	sallyport.ReasonInstanceExists:     {codeParameter, true},
 	// Tokens are the identity family's; its limit is a kind of throttle.
 	sallyport.ReasonTokensFull: {codeThrottled, true},
 }
@@ -130,19 +152,10 @@ var classAnswers = map[edge.Class]answer{
 // genericError is the code of what the catalogue has no code for.
 var genericError = lookup(codeParameter)
 
-// unservedError is a documented operation that this server does not do yet.
-type unservedError struct{ operation string }
-
-// Error returns the name of the operation, for the log.
-func (e *unservedError) Error() string { return e.operation + " is not served" }
-
 // renderError shows an error in both shapes of this family at once and in the
 // language of the request. The text of an internal error is withheld.
 func renderError(q *edge.Request, err error) edge.Response {
 	lang := q.Language
-	if e, ok := errors.AsType[*unservedError](err); ok {
-		return notSupported(lang, e.operation)
-	}
 	if e, ok := errors.AsType[*codeError](err); ok { // also below a Problem: it knows more
 		return show(lang, e.entry().Status, e.number, e.detail)
 	}
@@ -182,17 +195,6 @@ func showProblem(lang string, p *edge.Problem) edge.Response {
 		detail = p.Detail
 	}
 	return show(lang, p.Status, how.number, detail)
-}
-
-// notSupported is the answer to a documented operation that is not served: the
-// status that the reference gives an unsupported function, with the generic
-// code, for there is none of its own.
-func notSupported(lang string, operation string) edge.Response {
-	msg := "The server does not support the requested function: " + operation + "."
-	if lang == edge.Chinese {
-		msg = "服务器不支持所请求的功能：" + operation + "。"
-	}
-	return edge.Response{Status: http.StatusNotImplemented, Body: errorBody(genericError, msg)}
 }
 
 func show(lang string, status int, number, detail string) edge.Response {

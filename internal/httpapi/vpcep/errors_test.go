@@ -71,7 +71,15 @@ func TestEveryReasonHasACode(t *testing.T) {
 		sallyport.ReasonPortUnknown: "404 EndPoint.4012", sallyport.ReasonPortForeign: "400 EndPoint.3042",
 		sallyport.ReasonPortsConflict: "400 EndPoint.3044", sallyport.ReasonPermissionsFull: "400 EndPoint.3049",
 		sallyport.ReasonMarkersExhausted: "400 EndPoint.2022", sallyport.ReasonUnconfirmed: "504 EndPoint.0013",
-		sallyport.ReasonTokensFull: "400 EndPoint.0022",
+		sallyport.ReasonTokensFull:         "400 EndPoint.0022",
+		sallyport.ReasonPermissionNotFound: "404 EndPoint.0005", sallyport.ReasonWhitelistKind: "400 EndPoint.2044",
+		sallyport.ReasonFailed: "400 EndPoint.2047", sallyport.ReasonRouteTableKind: "400 EndPoint.1019",
+		sallyport.ReasonRouteTableUsed: "400 EndPoint.2039", sallyport.ReasonRouteTableNone: "400 EndPoint.2040",
+		sallyport.ReasonPolicyDisabled: "400 EndPoint.2048", sallyport.ReasonNoPolicy: "400 EndPoint.2049",
+		sallyport.ReasonServiceManaged: "400 EndPoint.3006", sallyport.ReasonInstanceNotFound: "404 EndPoint.0005",
+		sallyport.ReasonInstanceClosed: "400 EndPoint.0002", sallyport.ReasonInstanceOpen: "400 EndPoint.0002",
+		sallyport.ReasonInstanceConfigured: "400 EndPoint.0002", sallyport.ReasonInstanceExists: "400 EndPoint.0002",
+		sallyport.ReasonTagsFull: "400 EndPoint.3069", sallyport.ReasonResourcesFull: "400 EndPoint.0016",
 	}
 	got := map[sallyport.Reason]string{}
 	for _, r := range list {
@@ -88,12 +96,12 @@ func TestEveryReasonHasACode(t *testing.T) {
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[sallyport.Kind]string{
-		sallyport.KindInvalid:     "400 EndPoint.0002 Parameter error. why.",
+		sallyport.KindInvalid:     "400 EndPoint.0002 Parameter error. Why.",
 		sallyport.KindForbidden:   "403 EndPoint.0004 Authentication information is incorrect or you have no permissions.",
 		sallyport.KindNotFound:    "404 EndPoint.0005 The requested resource does not exist.",
-		sallyport.KindConflict:    "400 EndPoint.0002 Parameter error. why.",
-		sallyport.KindQuota:       "400 Endpoint.1018 Quota exceeded. why.",
-		sallyport.KindUnconfirmed: "504 EndPoint.0013 The request was not completed in time. Please retry. why.",
+		sallyport.KindConflict:    "400 EndPoint.0002 Parameter error. Why.",
+		sallyport.KindQuota:       "400 Endpoint.1018 Quota exceeded. Why.",
+		sallyport.KindUnconfirmed: "504 EndPoint.0013 The request was not completed in time. Please retry. Why.",
 		sallyport.KindInternal:    "500 EndPoint.0001 System error. Please retry.",
 	} {
 		res := renderError(&edge.Request{}, sallyport.Refuse(kind, "", "why"))
@@ -134,7 +142,7 @@ func TestCodeBelowAProblemWins(t *testing.T) {
 	t.Parallel()
 	p := edge.NewProblem(edge.ClassBadJSON, "the request body has a value that is not valid")
 	p.Err = refuse(codePort, "port 0")
-	if got, want := answerText(renderError(&edge.Request{}, p)), "400 EndPoint.3004 Invalid port. port 0."; got != want {
+	if got, want := answerText(renderError(&edge.Request{}, p)), "400 EndPoint.3004 Invalid port. Port 0."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -149,7 +157,6 @@ func TestErrorsInChinese(t *testing.T) {
 	}{
 		{sallyport.Refuse(sallyport.KindInvalid, sallyport.ReasonNotConnection, "why"), "400 EndPoint.2013 终端节点不属于该终端节点服务。"},
 		{edge.NewProblem(edge.ClassMethod, "why"), "405 EndPoint.0002 该资源不支持此请求方法。"},
-		{&unservedError{operation: "UpgradeEndpoint"}, "501 EndPoint.0002 服务器不支持所请求的功能：UpgradeEndpoint。"},
 		{errors.New("why"), "500 EndPoint.0001 系统错误，请重试。"},
 	} {
 		if got := answerText(renderError(q, c.err)); got != c.want {

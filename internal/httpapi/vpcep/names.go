@@ -91,9 +91,9 @@ func parseDecision(action string, endpoints []string) (sallyport.Action, sallypo
 	case err != nil:
 		return 0, "", err
 	case len(endpoints) == 0:
-		return 0, "", refuse(codeEmpty, "endpoints is empty")
+		return 0, "", refuse(codeEmpty, "the list endpoints is empty")
 	case len(endpoints) > 1:
-		return 0, "", refuse(codeOneEndpoint, "endpoints has %d ids", len(endpoints))
+		return 0, "", refuse(codeOneEndpoint, "the list endpoints has %d ids", len(endpoints))
 	case !isUUID(endpoints[0]):
 		return 0, "", refuse(codeEndpointID, "%s is not a UUID", quote(endpoints[0]))
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
-// The types of quota.
+// The two types of resource, in quotas and in the paths of tags.
 const (
-	quotaEndpoint = "endpoint"
-	quotaService  = "endpoint_service"
+	typeEndpoint = "endpoint"
+	typeService  = "endpoint_service"
 )
 
 // quota is one limit of a project and how much of it is used.
@@ -33,7 +33,7 @@ type quotaList struct {
 func (a *api) listQuotas(ctx context.Context, q *edge.Request) (edge.Response, error) {
 	want := q.HTTP.URL.Query().Get("type")
 	switch want {
-	case "", quotaEndpoint, quotaService:
+	case "", typeEndpoint, typeService:
 	default:
 		return edge.Response{}, refuse(codeParameter, "type is %s, endpoint or endpoint_service is needed", quote(want))
 	}
@@ -42,7 +42,7 @@ func (a *api) listQuotas(ctx context.Context, q *edge.Request) (edge.Response, e
 		return edge.Response{}, err
 	}
 	list := quotaList{Resources: []quota{}}
-	for _, r := range []quota{quotaOf(quotaEndpoint, quotas.Endpoints), quotaOf(quotaService, quotas.Services)} {
+	for _, r := range []quota{quotaOf(typeEndpoint, quotas.Endpoints), quotaOf(typeService, quotas.Services)} {
 		if want == "" || want == r.Type {
 			list.Resources = append(list.Resources, r)
 		}

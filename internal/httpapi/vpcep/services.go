@@ -137,14 +137,13 @@ func (a *api) listServices(ctx context.Context, q *edge.Request) (edge.Response,
 		return edge.Response{}, bad
 	}
 	query.ProjectID = q.Call.Project
-	keep, bad := serviceFilter(values)
-	if bad != nil {
+	if bad := labelFilters(values, &query); bad != nil {
 		return edge.Response{}, bad
 	}
 	if none {
 		query.Limit = 0 // the call is still authorised
 	}
-	list, total, err := a.services(ctx, q.Call, query, keep)
+	list, total, err := a.plane.Services(ctx, q.Call, query)
 	if err != nil {
 		return edge.Response{}, err
 	}
@@ -156,37 +155,6 @@ func (a *api) listServices(ctx context.Context, q *edge.Request) (edge.Response,
 		out.Services[i] = serviceOf(v.Service, v.Connections)
 	}
 	return ok(out)
-}
-
-// services asks for one page. Where the store cannot filter, keep is not nil:
-// then all services of the project are looked through, which its quota bounds.
-func (a *api) services(ctx context.Context, c sallyport.Call, query sallyport.ServiceQuery, keep func(*sallyport.Service) bool) ([]sallyport.ServiceView, int, error) {
-	if keep == nil {
-		return a.plane.Services(ctx, c, query)
-	}
-	want := query.Page
-	query.Offset, query.Limit = 0, sallyport.MaxPage
-	var found []sallyport.ServiceView
-	total := 0
-	for {
-		list, all, err := a.plane.Services(ctx, c, query)
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, v := range list {
-			if !keep(v.Service) {
-				continue
-			}
-			if total >= want.Offset && len(found) < want.Limit {
-				found = append(found, v)
-			}
-			total++
-		}
-		query.Offset += len(list)
-		if len(list) == 0 || query.Offset >= all {
-			return found, total, nil
-		}
-	}
 }
 
 // serviceQuery reads what the two lists of services have in common. none says
@@ -204,34 +172,33 @@ func serviceQuery(values url.Values) (query sallyport.ServiceQuery, none bool, b
 	return query, none, bad
 }
 
-// serviceFilter reads the filters that only some clients send: the kind of
-// server, of network, and the edge pool. nil keeps all.
-func serviceFilter(values url.Values) (func(*sallyport.Service) bool, *codeError) {
-	server, network, group := values.Get("server_type"), values.Get("net_type"), values.Get("public_border_group")
-	if server != "" {
-		var bad *codeError
-		if server, bad = parseServerType(server); bad != nil {
-			return nil, bad
+// labelFilters reads the filters that only some clients send: the kind of server,
+// of network, and the edge pool.
+func labelFilters(values url.Values, query *sallyport.ServiceQuery) (bad *codeError) {
+	if text := values.Get("server_type"); text != "" {
+		if query.ServerType, bad = parseServerType(text); bad != nil {
+			return bad
 		}
 	}
-	switch network {
-	case "", "all", "vlan", "vxlan":
+	switch text := values.Get("net_type"); text {
+	case "", "all":
+	case "vlan", "vxlan":
+		query.NetType = text
 	default:
-		return nil, refuse(codeNetType, "net_type is %s, one of vlan, vxlan, all is needed", quote(network))
+		return refuse(codeNetType, "net_type is %s, one of vlan, vxlan, all is needed", quote(text))
 	}
-	if server == "" && group == "" && (network == "" || network == "all") {
-		return nil, nil
+	query.BorderGroup, bad = borderGroup(values)
+	return bad
+}
+
+// borderGroup reads the filter by edge pool. Nothing is in a pool unless the
+// operator put it there, and what is in none is shown as center: that is no filter.
+func borderGroup(values url.Values) (string, *codeError) {
+	text := values.Get("public_border_group")
+	if text == centralSite {
+		return "", nil
 	}
-	return func(s *sallyport.Service) bool {
-		switch {
-		case group != "", // services are in no edge pool
-			server != "" && s.ServerType != server,
-			network == "vlan" && s.IP == "", // a backend that is named by its address
-			network == "vxlan" && s.IP != "":
-			return false
-		}
-		return true
-	}, nil
+	return text, checkFilter("public_border_group", text, maxNameFilter)
 }
 
 // listPublic is ListServicePublicDetails: the operator's own services.
@@ -282,7 +249,7 @@ func (a *api) describe(ctx context.Context, q *edge.Request) (edge.Response, err
 	}
 	return ok(description{
 		ID: string(s.ID), ServiceName: s.FullName(), ServiceType: string(s.Kind),
-		CreatedAt: timeText(s.CreatedAt), EnablePolicy: s.Policy,
+		CreatedAt: timeText(s.CreatedAt), EnablePolicy: s.Policy, PublicBorderGroup: orDefault(s.BorderGroup, centralSite),
 	})
 }
 
@@ -419,7 +386,7 @@ func (a *api) deleteService(ctx context.Context, q *edge.Request) (edge.Response
 	if err := a.plane.DeleteService(ctx, q.Call, id); err != nil {
 		return edge.Response{}, err
 	}
-	return gone()
+	return empty()
 }
 
 // given reports whether a field was sent with a value.

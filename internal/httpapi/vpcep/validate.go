@@ -9,8 +9,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
@@ -20,6 +18,7 @@ import (
 const (
 	codeParameter        = "0002"
 	codeLimit            = "0006"
+	codeAction           = "0007"
 	codeOffset           = "0010"
 	codeBatchSize        = "0016"
 	codeSortKey          = "0017"
@@ -45,6 +44,8 @@ const (
 	codeTagKeyTwice      = "3067"
 	codeTagCharacters    = "3068"
 	codeTagsFull         = "3069"
+	codeResourceType     = "3070"
+	codeTagValueTwice    = "3071"
 	codeTagKeySize       = "3072"
 	codeTagValueSize     = "3073"
 	codePortsFull        = "3074"
@@ -57,8 +58,6 @@ const (
 const (
 	// maxPorts is the number of port mappings of a service in every edition.
 	maxPorts = 200
-	// maxTags is the number of tags of a resource (10 in the older edition).
-	maxTags = 20
 	// maxTagKey is in characters (36 in the older editions).
 	maxTagKey = 128
 	// maxTagValue is in characters (43 in the older editions).
@@ -228,9 +227,9 @@ type portRequest struct {
 func checkPorts(in []portRequest) ([]sallyport.PortMapping, *codeError) {
 	switch {
 	case len(in) == 0:
-		return nil, refuse(codePortEmpty, "ports is empty")
+		return nil, refuse(codePortEmpty, "the list ports is empty")
 	case len(in) > maxPorts:
-		return nil, refuse(codePortsFull, "ports has %d mappings, at most %d are allowed", len(in), maxPorts)
+		return nil, refuse(codePortsFull, "the list ports has %d mappings, at most %d are allowed", len(in), maxPorts)
 	}
 	type key struct {
 		client   uint16
@@ -295,65 +294,6 @@ func parseProtocol(text string) (string, *codeError) {
 	}
 }
 
-// tagRequest is a tag as clients send it. An absent value is an empty one where
-// tags are set, and any value where they are removed.
-type tagRequest struct {
-	Key   flexString      `json:"key"`
-	Value opt[flexString] `json:"value"`
-}
-
-// checkTags reads the tags of a resource, 0–20 of them with different keys. The
-// rules are the union of what the editions of the reference allow.
-func checkTags(in []tagRequest) ([]sallyport.Tag, *codeError) {
-	if len(in) > maxTags {
-		return nil, refuse(codeTagsFull, "there are %d tags, at most %d are allowed", len(in), maxTags)
-	}
-	seen := make(map[string]bool, len(in))
-	out := make([]sallyport.Tag, 0, len(in))
-	for _, t := range in {
-		tag := sallyport.Tag{Key: string(t.Key), Value: string(t.Value.or(""))}
-		if err := checkTag(tag); err != nil {
-			return nil, err
-		}
-		if seen[tag.Key] {
-			return nil, refuse(codeTagKeyTwice, "the key %s is there twice", quote(tag.Key))
-		}
-		seen[tag.Key] = true
-		out = append(out, tag)
-	}
-	return out, nil
-}
-
-func checkTag(t sallyport.Tag) *codeError {
-	if t.Key == "" {
-		return refuse(codeTagEmpty, "a tag has no key")
-	}
-	if n := utf8.RuneCountInString(t.Key); n > maxTagKey {
-		return refuse(codeTagKeySize, "a key has %d characters, at most %d are allowed", n, maxTagKey)
-	}
-	if n := utf8.RuneCountInString(t.Value); n > maxTagValue {
-		return refuse(codeTagValueSize, "the value of %s has %d characters, at most %d are allowed", quote(t.Key), n, maxTagValue)
-	}
-	if strings.HasPrefix(t.Key, "_sys_") {
-		return refuse(codeTagCharacters, "the key %s begins with _sys_, which is reserved", quote(t.Key))
-	}
-	if !tagText(t.Key) || strings.ContainsRune(t.Key, '/') {
-		return refuse(codeTagCharacters, "the key %s has a character that is not allowed, or a space at an end", quote(t.Key))
-	}
-	if !tagText(t.Value) {
-		return refuse(codeTagCharacters, "the value %s has a character that is not allowed, or a space at an end", quote(t.Value))
-	}
-	return nil
-}
-
-// tagText reports whether s has none of the characters that no edition allows.
-func tagText(s string) bool {
-	return utf8.ValidString(s) &&
-		strings.TrimFunc(s, unicode.IsSpace) == s &&
-		!strings.ContainsAny(s, `*<>\,|`) &&
-		!strings.ContainsFunc(s, unicode.IsControl)
-}
-
 // The spellings of whitelist records.
 const (
 	permissionDomain   = "iam:domain::"
@@ -395,9 +335,9 @@ func parsePermission(value, declared string) (sallyport.NewPermission, *codeErro
 func parsePermissions(values []string, declared string) ([]sallyport.NewPermission, *codeError) {
 	switch {
 	case len(values) == 0:
-		return nil, refuse(codePermissionsEmpty, "permissions is empty")
+		return nil, refuse(codePermissionsEmpty, "the list permissions is empty")
 	case len(values) > maxPermissionBatch:
-		return nil, refuse(codeBatchSize, "permissions has %d records, at most %d are allowed", len(values), maxPermissionBatch)
+		return nil, refuse(codeBatchSize, "the list permissions has %d records, at most %d are allowed", len(values), maxPermissionBatch)
 	}
 	out := make([]sallyport.NewPermission, 0, len(values))
 	for _, v := range values {
@@ -440,7 +380,7 @@ type whitelistEntry struct {
 // whitelist off.
 func parseWhitelist(entries []string) ([]whitelistEntry, *codeError) {
 	if len(entries) > maxWhitelist {
-		return nil, refuse(codeWhitelistFull, "whitelist has %d entries, at most %d are allowed", len(entries), maxWhitelist)
+		return nil, refuse(codeWhitelistFull, "the list whitelist has %d entries, at most %d are allowed", len(entries), maxWhitelist)
 	}
 	out := make([]whitelistEntry, 0, len(entries))
 	for _, text := range entries {
@@ -479,6 +419,28 @@ func parsePortIP(text string) (netip.Addr, *codeError) {
 		return netip.Addr{}, refuse(codePortIP, "port_ip is %s, which no host can have", a)
 	}
 	return a, nil
+}
+
+// parseIPv6 reads the IPv6 address a consumer wants for an endpoint; "" is no
+// wish. Its text is kept, because clients compare what they sent with what they
+// read. Only an endpoint with both versions has one: where no ip_version is
+// said, that is what is meant.
+func parseIPv6(text string, ipVersion *string) (string, *codeError) {
+	if text == "" {
+		return "", nil
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
+		return "", refuse(codeIP, "ipv6_address is %s, an IPv6 address of a host is needed", quote(text))
+	}
+	switch *ipVersion {
+	case "":
+		*ipVersion = versionDual
+	case versionDual:
+	default:
+		return "", refuse(codeIP, "ipv6_address needs the ip_version %s", versionDual)
+	}
+	return text, nil
 }
 
 // parsePage reads limit, offset, sort_key and sort_dir of a list. Without them

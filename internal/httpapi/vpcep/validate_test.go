@@ -243,7 +243,7 @@ func TestCheckTags(t *testing.T) {
 			in   []tagRequest
 			code string
 		}{"key with " + string(c), []tagRequest{tagOf("a"+string(c), "")}, "3068"})
-		wantCode(t, "value with "+string(c), checkTag(sallyport.Tag{Key: "k", Value: "a" + string(c)}), "3068")
+		wantCode(t, "value with "+string(c), checkTagText(sallyport.Tag{Key: "k", Value: "a" + string(c)}), "3068")
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

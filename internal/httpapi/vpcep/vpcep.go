@@ -24,17 +24,32 @@ type Plane interface {
 	Services(ctx context.Context, c sallyport.Call, q sallyport.ServiceQuery) ([]sallyport.ServiceView, int, error)
 	Describe(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, fullName string) (*sallyport.Service, error)
 
+	// AddResources leaves alone what the service has already.
+	AddResources(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, rs []sallyport.ServerResource) error
+	// UpgradeService moves a service to the professional edition, or back.
+	UpgradeService(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, professional bool) error
+
 	Connections(ctx context.Context, c sallyport.Call, q sallyport.EndpointQuery) ([]*sallyport.Endpoint, int, error)
+	// NoteConnections returns the connections of the notes, in their order.
+	NoteConnections(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, notes []sallyport.Note) ([]*sallyport.Endpoint, error)
 	Decide(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, eps []sallyport.EndpointID, a sallyport.Action) ([]*sallyport.Endpoint, error)
 
 	Permissions(ctx context.Context, c sallyport.Call, q sallyport.PermissionQuery) ([]*sallyport.Permission, int, error)
 	// ChangePermissions returns the whole list after the change, newest first.
 	ChangePermissions(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, ch sallyport.PermissionChange) ([]*sallyport.Permission, error)
+	DescribePermission(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, pid sallyport.PermissionID, description string) (*sallyport.Permission, error)
 
 	CreateEndpoint(ctx context.Context, c sallyport.Call, n sallyport.NewEndpoint) (sallyport.EndpointView, error)
 	Endpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.EndpointView, error)
 	Endpoints(ctx context.Context, c sallyport.Call, q sallyport.EndpointQuery) ([]sallyport.EndpointView, int, error)
+	UpdateEndpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID, ch sallyport.EndpointChange) (sallyport.EndpointView, error)
 	DeleteEndpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) error
+
+	// ChangeTags removes, then adds. A filter without values removes its key, one
+	// with values only those pairs; adding a key that is there replaces its value.
+	ChangeTags(ctx context.Context, c sallyport.Call, r sallyport.Resource, add []sallyport.Tag, remove []sallyport.TagFilter) error
+	TagKeys(ctx context.Context, c sallyport.Call, kind sallyport.ObjectKind) ([]sallyport.TagKey, error)
+	Tagged(ctx context.Context, c sallyport.Call, q sallyport.TagQuery) ([]sallyport.TaggedResource, int, error)
 
 	Quotas(ctx context.Context, c sallyport.Call) (sallyport.Quotas, error)
 }
@@ -66,7 +81,7 @@ func New(p Plane, opt Options) edge.Family {
 	return edge.Family{
 		Name:     "vpcep",
 		Prefixes: []string{"/v1", "/v2"},
-		Routes:   append(a.served(), unserved()...),
+		Routes:   a.routes(),
 		Error:    renderError,
 	}
 }
@@ -81,10 +96,11 @@ const (
 	pathEndpointV2 = "/v2/{project_id}/vpc-endpoints/{vpc_endpoint_id}"
 )
 
-// served is the table of the operations that work. Their names are those of the
+// routes is the table of the documented operations. Their names are those of the
 // reference: they are what an audit record shows. The root path is the identity
-// family's too; When tells who is meant.
-func (a *api) served() []edge.Route {
+// family's too; When tells who is meant. The tags of a resource type are two
+// literal paths: a wildcard would clash with the path of an endpoint called tags.
+func (a *api) routes() []edge.Route {
 	return []edge.Route{
 		{Method: http.MethodGet, Path: "/", Name: "ListVersionDetails", Public: true, When: edge.WantsServiceVersions, Handler: a.listVersions},
 		{Method: http.MethodGet, Path: "/{version}", Name: "ListSpecifiedVersionDetails", Public: true, Handler: a.showVersion},
@@ -97,57 +113,35 @@ func (a *api) served() []edge.Route {
 		{Method: http.MethodPut, Path: pathService, Name: "UpdateEndpointService", Handler: a.updateService},
 		{Method: http.MethodPut, Path: pathService + "/name", Name: "UpdateEndpointServiceName", Handler: a.renameService},
 		{Method: http.MethodDelete, Path: pathService, Name: "DeleteEndpointService", Handler: a.deleteService},
+		{Method: http.MethodPost, Path: pathServiceV2 + "/add-server-resources", Name: "AddEndpointServiceServerResource", Handler: a.addResources},
+		{Method: http.MethodPost, Path: pathServiceV2 + "/upgrade", Name: "UpgradeEndpointService", Handler: a.upgradeService},
 
 		{Method: http.MethodGet, Path: pathService + "/connections", Name: "ListServiceConnections", Handler: a.listConnections},
 		{Method: http.MethodPost, Path: pathService + "/connections/action", Name: "AcceptOrRejectEndpoint", Handler: a.decide},
+		{Method: http.MethodPut, Path: pathService + "/connections/description", Name: "UpdateEndpointConnectionsDesc", Handler: a.noteConnections},
 
 		{Method: http.MethodGet, Path: pathService + "/permissions", Name: "ListServicePermissionsDetails", Handler: a.listPermissions},
 		{Method: http.MethodPost, Path: pathService + "/permissions/action", Name: "AddOrRemoveServicePermissions", Handler: a.changePermissions},
+		{Method: http.MethodPost, Path: pathService + "/permissions/batch-create", Name: "BatchAddEndpointServicePermissions", Handler: a.addPermissions},
+		{Method: http.MethodPost, Path: pathService + "/permissions/batch-delete", Name: "BatchRemoveEndpointServicePermissions", Handler: a.removePermissions},
+		{Method: http.MethodPut, Path: pathService + "/permissions/{permission_id}", Name: "UpdateEndpointServicePermissionDesc", Handler: a.describePermission},
 
 		{Method: http.MethodPost, Path: pathEndpoints, Name: "CreateEndpoint", Handler: a.createEndpoint},
 		{Method: http.MethodGet, Path: pathEndpoints, Name: "ListEndpoints", Handler: a.listEndpoints},
 		{Method: http.MethodGet, Path: pathEndpoint, Name: "ListEndpointInfoDetails", Handler: a.showEndpoint},
+		{Method: http.MethodPut, Path: pathEndpoint, Name: "UpdateEndpointWhite", Handler: a.updateWhitelist},
+		{Method: http.MethodPut, Path: pathEndpoint + "/routetables", Name: "UpdateEndpointRoutetable", Handler: a.updateRouteTables},
+		{Method: http.MethodPut, Path: pathEndpoint + "/policy", Name: "UpdateEndpointPolicy", Handler: a.updatePolicy},
+		{Method: http.MethodDelete, Path: pathEndpoint + "/policy", Name: "DeleteEndpointPolicy", Handler: a.deletePolicy},
 		{Method: http.MethodDelete, Path: pathEndpoint, Name: "DeleteEndpoint", Handler: a.deleteEndpoint},
+		{Method: http.MethodPost, Path: pathEndpointV2 + "/upgrade", Name: "UpgradeEndpoint", Handler: a.upgradeEndpoint},
+
+		{Method: http.MethodPost, Path: "/v1/{project_id}/{resource_type}/{resource_id}/tags/action", Name: "BatchAddOrRemoveResourceInstance", Handler: a.changeTags},
+		{Method: http.MethodGet, Path: "/v1/{project_id}/endpoint/tags", Name: "ListQueryProjectResourceTags", Handler: a.listEndpointTags},
+		{Method: http.MethodGet, Path: "/v1/{project_id}/endpoint_service/tags", Name: "ListQueryProjectResourceTags", Handler: a.listServiceTags},
+		{Method: http.MethodPost, Path: "/v1/{project_id}/{resource_type}/resource_instances/action", Name: "ListResourceInstances", Handler: a.searchTags},
 
 		{Method: http.MethodGet, Path: "/v1/{project_id}/quotas", Name: "ListQuotaDetails", Handler: a.listQuotas},
-	}
-}
-
-// unserved is the table of the documented operations that this server does not
-// know how to do yet. They are routed so that a caller reads 501 and the name
-// of the operation, and not that its endpoint is gone (404) or its method wrong
-// (405).
-func unserved() []edge.Route {
-	table := []struct{ method, path, name string }{
-		{http.MethodPut, pathService + "/connections/description", "UpdateEndpointConnectionsDesc"},
-		{http.MethodPost, pathService + "/permissions/batch-create", "BatchAddEndpointServicePermissions"},
-		{http.MethodPost, pathService + "/permissions/batch-delete", "BatchRemoveEndpointServicePermissions"},
-		{http.MethodPut, pathService + "/permissions/{permission_id}", "UpdateEndpointServicePermissionDesc"},
-		{http.MethodPut, pathEndpoint, "UpdateEndpointWhite"},
-		{http.MethodPut, pathEndpoint + "/routetables", "UpdateEndpointRoutetable"},
-		{http.MethodPut, pathEndpoint + "/policy", "UpdateEndpointPolicy"},
-		{http.MethodDelete, pathEndpoint + "/policy", "DeleteEndpointPolicy"},
-		{http.MethodPost, "/v1/{project_id}/{resource_type}/{resource_id}/tags/action", "BatchAddOrRemoveResourceInstance"},
-		// The two resource types as literals: a wildcard would clash with the path
-		// of an endpoint called tags.
-		{http.MethodGet, "/v1/{project_id}/endpoint/tags", "ListQueryProjectResourceTags"},
-		{http.MethodGet, "/v1/{project_id}/endpoint_service/tags", "ListQueryProjectResourceTags"},
-		{http.MethodPost, "/v1/{project_id}/{resource_type}/resource_instances/action", "ListResourceInstances"},
-		{http.MethodPost, pathServiceV2 + "/add-server-resources", "AddEndpointServiceServerResource"},
-		{http.MethodPost, pathServiceV2 + "/upgrade", "UpgradeEndpointService"},
-		{http.MethodPost, pathEndpointV2 + "/upgrade", "UpgradeEndpoint"},
-	}
-	routes := make([]edge.Route, 0, len(table))
-	for _, r := range table {
-		routes = append(routes, edge.Route{Method: r.method, Path: r.path, Name: r.name, Handler: refuseUnserved(r.name)})
-	}
-	return routes
-}
-
-// refuseUnserved returns the handler of an operation that is not served.
-func refuseUnserved(name string) edge.Handler {
-	return func(context.Context, *edge.Request) (edge.Response, error) {
-		return edge.Response{}, &unservedError{operation: name}
 	}
 }
 
@@ -166,6 +160,7 @@ func ok(body any) (edge.Response, error) {
 	return edge.Response{Status: http.StatusOK, Body: body}, nil
 }
 
-// gone is the answer 204 to a deletion. The prose of one edition says 200; its
-// status table and a client that accepts nothing else say 204.
-func gone() (edge.Response, error) { return edge.Response{Status: http.StatusNoContent}, nil }
+// empty is the answer 204, without a body: to a deletion, where the prose of one
+// edition says 200 and its status table and a client that accepts nothing else
+// say 204; to a change of tags; and to two calls of version 2.
+func empty() (edge.Response, error) { return edge.Response{Status: http.StatusNoContent}, nil }

@@ -15,7 +15,10 @@ const timeLayout = time.RFC3339
 const (
 	cidrInternal     = "internal" // cidr_type: backends are addresses of a VPC
 	editionBasic     = "basic"    // supported_editions
-	versionIPv4      = "ipv4"     // ip_version where none was asked for
+	editionPro       = "profession"
+	centralSite      = "center" // public_border_group of what is in no edge pool
+	versionIPv4      = "ipv4"   // ip_version where none was asked for
+	versionDual      = "dualstack"
 	serviceAvailable = "available"
 )
 
@@ -55,6 +58,7 @@ type service struct {
 	IPVersion         string        `json:"ip_version"`
 	SNATNetworkID     string        `json:"snat_network_id,omitempty"`
 	SupportedEditions []string      `json:"supported_editions"`
+	PublicBorderGroup string        `json:"public_border_group"`
 	ConnectionCount   int           `json:"connection_count"`
 	ProjectID         string        `json:"project_id"`
 	DomainID          string        `json:"domain_id"`
@@ -88,12 +92,13 @@ type publicList struct {
 // description is the answer of ListServiceDescribeDetails: what a consumer may
 // know of a service, and nothing of its backend.
 type description struct {
-	ID           string `json:"id"`
-	ServiceName  string `json:"service_name"`
-	ServiceType  string `json:"service_type"`
-	CreatedAt    string `json:"created_at"`
-	IsCharge     bool   `json:"is_charge"`
-	EnablePolicy bool   `json:"enable_policy"`
+	ID                string `json:"id"`
+	ServiceName       string `json:"service_name"`
+	ServiceType       string `json:"service_type"`
+	CreatedAt         string `json:"created_at"`
+	IsCharge          bool   `json:"is_charge"`
+	EnablePolicy      bool   `json:"enable_policy"`
+	PublicBorderGroup string `json:"public_border_group"`
 }
 
 // permission is one whitelist record of a service. The type is always there:
@@ -104,6 +109,12 @@ type permission struct {
 	PermissionType string `json:"permission_type"`
 	Description    string `json:"description"`
 	CreatedAt      string `json:"created_at"`
+}
+
+// permissionRecords is the answer of the calls that write whitelist records: the
+// whole list after the change, or the one record that was described.
+type permissionRecords struct {
+	Permissions []permission `json:"permissions"`
 }
 
 // permissionList is the answer of ListServicePermissionsDetails.
@@ -134,13 +145,22 @@ func serviceOf(s *sallyport.Service, connections int) service {
 		EnablePolicy:      s.Policy,
 		IPVersion:         orDefault(s.IPVersion, versionIPv4),
 		SNATNetworkID:     s.SNATNetwork,
-		SupportedEditions: []string{editionBasic},
+		SupportedEditions: editionsOf(s),
+		PublicBorderGroup: orDefault(s.BorderGroup, centralSite),
 		ConnectionCount:   connections,
 		ProjectID:         string(s.ProjectID),
 		DomainID:          string(s.DomainID),
 		CreatedAt:         timeText(s.CreatedAt),
 		UpdatedAt:         timeText(s.UpdatedAt),
 	}
+}
+
+// editionsOf returns the editions of endpoints that a service takes.
+func editionsOf(s *sallyport.Service) []string {
+	if s.Professional {
+		return []string{editionBasic, editionPro}
+	}
+	return []string{editionBasic}
 }
 
 // serviceStatus spells the status of a service. A service is usable as soon as
@@ -185,6 +205,14 @@ func permissionOf(p *sallyport.Permission) permission {
 		Description:    p.Description,
 		CreatedAt:      timeText(p.CreatedAt),
 	}
+}
+
+func permissionsOf(list []*sallyport.Permission) []permission {
+	out := make([]permission, len(list))
+	for i, p := range list {
+		out[i] = permissionOf(p)
+	}
+	return out
 }
 
 func timeText(t time.Time) string { return t.UTC().Format(timeLayout) }

@@ -42,6 +42,7 @@ const (
 	deleting = "705290f3-0d00-41f2-aedc-71f09844e87d"
 	carried  = "705290f3-0d00-41f2-aedc-71f09844e87e" // by an agent that does not answer
 	other    = "705290f3-0d00-41f2-aedc-71f09844e87f" // of the open service
+	routed   = "705290f3-0d00-41f2-aedc-71f09844e880" // of the operator's gateway
 )
 
 // world is when things happen in a test.
@@ -90,16 +91,22 @@ func serve(t *testing.T, w world) *httptest.Server {
 }
 
 func (w world) fill(tx sallyport.Tx) error {
-	rev := tx.Record(sallyport.Record{At: firstDay, Family: "system", Operation: "fill", Action: "fill", Outcome: sallyport.OutcomeDone})
+	record := func(kind sallyport.ObjectKind, id string) sallyport.Revision {
+		return tx.Record(sallyport.Record{
+			At: firstDay, Family: "system", Operation: "fill", Action: "fill", Outcome: sallyport.OutcomeDone, Object: kind, ObjectID: id,
+		})
+	}
 	for i, s := range w.services() {
-		s.Rev, s.SpecRev = rev, rev
+		s.Rev = record(sallyport.ObjectService, string(s.ID))
+		s.SpecRev = s.Rev
 		s.CreatedAt = firstDay.Add(time.Duration(i) * time.Hour)
 		s.UpdatedAt = s.CreatedAt
 		s.Status, s.Region = sallyport.ServiceAvailable, "eu-west-101"
 		tx.PutService(s)
 	}
 	for i, e := range w.endpoints() {
-		e.Rev, e.SpecRev = rev, rev
+		e.Rev = record(sallyport.ObjectEndpoint, string(e.ID))
+		e.SpecRev = e.Rev
 		e.CreatedAt = w.created.Add(-time.Duration(i) * time.Minute)
 		e.UpdatedAt = e.CreatedAt
 		e.Marker = sallyport.Marker(16777341 + i)
@@ -107,11 +114,12 @@ func (w world) fill(tx sallyport.Tx) error {
 	}
 	tx.PutPermission(&sallyport.Permission{
 		ID: "8a1c6f64-2f3e-4f0e-9a55-1f2f3a4b5c6d", ServiceID: orders, Value: "iam:domain::" + consumerDomain,
-		Type: sallyport.PermissionDomain, Description: "the web shop", CreatedAt: firstDay, Rev: rev,
+		Type: sallyport.PermissionDomain, Description: "the web shop", CreatedAt: firstDay,
+		Rev: record(sallyport.ObjectPermissions, orders),
 	})
 	tx.PutPermission(&sallyport.Permission{
 		ID: "8a1c6f64-2f3e-4f0e-9a55-1f2f3a4b5c6e", ServiceID: open, Value: "*",
-		Type: sallyport.PermissionDomain, CreatedAt: firstDay, Rev: rev,
+		Type: sallyport.PermissionDomain, CreatedAt: firstDay, Rev: record(sallyport.ObjectPermissions, open),
 	})
 	return nil
 }
@@ -153,6 +161,7 @@ func (w world) endpoints() []*sallyport.Endpoint {
 		make(deleting, orders, sallyport.StatusDeleting, "127.64.0.14"),
 		make(carried, orders, sallyport.StatusAccepted, "127.64.0.15"),
 		make(other, open, sallyport.StatusAccepted, "127.64.0.16"),
+		make(routed, storage, sallyport.StatusAccepted, "127.64.0.17"),
 	}
 	full := list[1]
 	full.EnableDNS, full.EnableWhitelist, full.Whitelist = true, true, []string{"192.168.1.0/24", "192.168.2.7"}
@@ -160,6 +169,8 @@ func (w world) endpoints() []*sallyport.Endpoint {
 	full.Tags = []sallyport.Tag{{Key: "team", Value: "结算"}}
 	list[3].Fault = &sallyport.Fault{Reason: "bind", Message: "address 127.64.0.13 is in use on the machine"}
 	list[5].Unattached = false
+	list[7].SubnetID, list[7].Address = "", netip.Addr{}
+	list[7].RouteTables = []string{"99477d3b-87f6-49d2-8f3b-2ffc72731a38"}
 	return list
 }
 
