@@ -60,3 +60,9 @@ type NewInstance struct {
 	// ServiceName is the user's part of its service's name, "" for the kind's own.
 	ServiceName string
 }
+
+// ClusterOptions say how a cluster's own endpoint is made.
+type ClusterOptions struct {
+	DNS          bool // with a private domain name
+	Professional bool
+}
