@@ -32,6 +32,9 @@ type Revocations interface {
 type Options struct {
 	Now func() time.Time // nil: the real clock
 	Log *slog.Logger     // nil: nothing is logged
+	// Sleep waits for a duration, or returns what ended the context; nil: by a timer.
+	// Logins that follow failed ones wait.
+	Sleep func(context.Context, time.Duration) error
 }
 
 // Authority proves who sends a request, and issues and revokes tokens. All its
@@ -42,19 +45,25 @@ type Authority struct {
 	credKey     []byte // makes the cred claim
 	standInKey  []byte // chooses whose hash an unknown user is checked against
 	decoySecret string // of access keys that do not exist
-	parser      *jwt.Parser
-	hashing     *gate
-	rev         Revocations
-	now         func() time.Time
-	log         *slog.Logger
-	matches     func(p *password, text string) bool // (*password).matches; a test counts the calls
+
+	temporaryKey       []byte // signs security tokens
+	temporarySecretKey []byte // makes the secret of a security token
+
+	parser   *jwt.Parser
+	hashing  *gate
+	throttle *throttle
+	rev      Revocations
+	now      func() time.Time
+	log      *slog.Logger
+	matches  func(p *password, text string) bool // (*password).matches; a test counts the calls
 }
 
-// state is a directory with the tokens verified against it, so that a new directory
-// starts with an empty cache and no late writer can bring an old result into it.
+// state is a directory with the tokens and keys verified against it, so that a new
+// directory starts with empty caches and no late writer can bring an old result into it.
 type state struct {
-	dir   *Directory
-	cache tokenCache
+	dir         *Directory
+	tokens      *textCache[Token]
+	temporaries *textCache[temporary]
 }
 
 // New makes an Authority. Replicas that are to accept each other's tokens share
@@ -70,16 +79,24 @@ func New(dir *Directory, key []byte, rev Revocations, opt Options) *Authority {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
+	if opt.Sleep == nil {
+		opt.Sleep = sleep
+	}
 	a := &Authority{
 		tokenKey:    subkey(key, "sallyport token signature 1"),
 		credKey:     subkey(key, "sallyport token credential 1"),
 		standInKey:  subkey(key, "sallyport login stand-in 1"),
 		decoySecret: rand.Text(),
-		hashing:     newGate(),
-		rev:         rev,
-		now:         opt.Now,
-		log:         opt.Log,
-		matches:     (*password).matches,
+
+		temporaryKey:       subkey(key, "sallyport temporary signature 1"),
+		temporarySecretKey: subkey(key, "sallyport temporary secret 1"),
+
+		hashing:  newGate(),
+		throttle: newThrottle(opt.Now, opt.Sleep),
+		rev:      rev,
+		now:      opt.Now,
+		log:      opt.Log,
+		matches:  (*password).matches,
 	}
 	a.parser = jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithStrictDecoding(),
 		jwt.WithExpirationRequired(), jwt.WithTimeFunc(opt.Now))
@@ -98,7 +115,9 @@ func subkey(key []byte, purpose string) []byte {
 
 // SetDirectory replaces the directory at once for all requests that start after
 // it returns: removed users, keys and changed passwords stop working.
-func (a *Authority) SetDirectory(dir *Directory) { a.state.Store(&state{dir: dir}) }
+func (a *Authority) SetDirectory(dir *Directory) {
+	a.state.Store(&state{dir: dir, tokens: newTextCache[Token](), temporaries: newTextCache[temporary]()})
+}
 
 // Directory returns the present directory.
 func (a *Authority) Directory() *Directory { return a.state.Load().dir }
@@ -115,8 +134,9 @@ func (a *Authority) Owns(domain sallyport.DomainID, p sallyport.ProjectID) bool 
 // "" otherwise, and with a key the project in the path is then the only one: the
 // caller of Authenticate asks Directory.Owns. With a key, an X-Project-Id or X-Domain-Id
 // that is not of the key's account is refused with KindForbidden; both may be unsigned,
-// as several clients add them after signing, and both may be absent. X-Security-Token
-// means nothing here: there are no temporary keys.
+// as several clients add them after signing, and both may be absent. Where
+// X-Security-Token is given, signed or not, the key is the temporary one that it
+// stands for, and a configured key of that name does not count.
 //
 // Failed authentication is an *AuthError. Anything else is not the caller's fault.
 func (a *Authority) Authenticate(ctx context.Context, r *http.Request, body []byte) (sallyport.Principal, error) {
@@ -131,7 +151,7 @@ func (a *Authority) Authenticate(ctx context.Context, r *http.Request, body []by
 		}
 		return t.Principal(), nil
 	case len(signatures) == 1 && signatures[0] != "":
-		return a.authenticateKey(r, body, signatures[0])
+		return a.authenticateKey(ctx, r, body, signatures[0])
 	default:
 		return sallyport.Principal{}, &AuthError{Kind: AuthMissing, Detail: detailMissing}
 	}
@@ -140,13 +160,23 @@ func (a *Authority) Authenticate(ctx context.Context, r *http.Request, body []by
 // authenticateKey verifies a signed request. An unknown access key is checked
 // against a secret that nobody has: it takes the same way and the same time as a
 // known one, and differs in AuthError.Kind alone.
-func (a *Authority) authenticateKey(r *http.Request, body []byte, header string) (sallyport.Principal, error) {
+func (a *Authority) authenticateKey(ctx context.Context, r *http.Request, body []byte, header string) (sallyport.Principal, error) {
 	auth, err := aksk.Parse(header)
 	if err != nil {
 		return sallyport.Principal{}, signatureError(err, false)
 	}
-	dir := a.Directory()
+	s := a.state.Load()
+	dir := s.dir
 	key, known := dir.keys[auth.Access]
+	if tokens := r.Header["X-Security-Token"]; len(tokens) > 1 {
+		return sallyport.Principal{}, &AuthError{Kind: AuthMalformed, Detail: "a credential header is given twice"}
+	} else if len(tokens) == 1 && tokens[0] != "" {
+		k, err := a.verifyTemporary(ctx, s, tokens[0])
+		if err != nil {
+			return sallyport.Principal{}, err
+		}
+		key, known = keyEntry{user: k.user, secret: k.secret}, k.access == auth.Access
+	}
 	if !known {
 		key.secret = a.decoySecret
 	}

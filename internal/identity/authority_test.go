@@ -83,7 +83,7 @@ func TestAuthenticateKeyRefuses(t *testing.T) {
 	}
 
 	r = h.signed(t, paulaAccess, paulaSecret)
-	r.Header.Set("Authorization", "V11-HMAC-SHA256 Credential=A/20240506/r/s, SignedHeaders=x-sdk-date, Signature=00")
+	r.Header.Set("Authorization", "V99-HMAC-SHA256 Credential=A/20240506/r/s, SignedHeaders=x-sdk-date, Signature=00")
 	_, err = h.Authenticate(t.Context(), r, nil)
 	wantAuth(t, err, AuthUnsupported)
 	r.Header.Set("Authorization", "SDK-HMAC-SHA256 what")

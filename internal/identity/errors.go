@@ -15,23 +15,30 @@ const (
 	AuthMissing AuthKind = iota + 1
 	// AuthMalformed is a signature that does not follow the rules of signing.
 	AuthMalformed
-	// AuthUnknownKey is an access key that the directory does not hold.
+	// AuthUnknownKey is an access key that the directory does not hold, or that is not
+	// the one of the security token beside it.
 	AuthUnknownKey
 	// AuthMismatch is a signature that is not that of the request.
 	AuthMismatch
 	// AuthExpiredSignature is a signature outside of aksk.Window.
 	AuthExpiredSignature
-	// AuthBadToken is a text that this installation did not issue.
+	// AuthBadToken is a text in X-Auth-Token that this installation did not issue.
 	AuthBadToken
 	// AuthExpiredToken is a token older than its life.
 	AuthExpiredToken
-	// AuthRevoked is a token that was revoked, or whose user, project or password
-	// is not what it was.
+	// AuthRevoked is a token or security token that was revoked, or whose user,
+	// project, password or access key is not what it was.
 	AuthRevoked
-	// AuthBadPassword is a login with an unknown user or a wrong password.
+	// AuthBadPassword is a login by password with an unknown user or a wrong password.
 	AuthBadPassword
 	// AuthUnsupported is a signing algorithm or login method that is not offered.
 	AuthUnsupported
+	// AuthBadSecurityToken is a text in X-Security-Token that this installation did
+	// not issue.
+	AuthBadSecurityToken
+	// AuthExpiredSecurityToken is a security token, and so a temporary key, older than
+	// its life.
+	AuthExpiredSecurityToken
 )
 
 // String returns the name used in logs and metrics.
@@ -57,6 +64,10 @@ func (k AuthKind) String() string {
 		return "bad_password"
 	case AuthUnsupported:
 		return "unsupported"
+	case AuthBadSecurityToken:
+		return "bad_security_token"
+	case AuthExpiredSecurityToken:
+		return "expired_security_token"
 	default:
 		return "unknown"
 	}
@@ -101,8 +112,8 @@ func AuthKindOf(err error) AuthKind {
 	return 0
 }
 
-// ErrBusy is a login refused because too many wait for their password to be
-// checked. It says nothing about the credentials: edges answer 503, not 401.
+// ErrBusy is a login refused because too many wait: for their password to be checked,
+// or after failed logins of the same user from the same address. It says nothing about the credentials: edges answer 503, not 401.
 var ErrBusy = errors.New("too many logins at once")
 
 // The details that are not the text of the error below.
@@ -112,7 +123,10 @@ const (
 	detailTokenExpired = "token expired"
 	detailTokenRevoked = "token revoked"
 	detailPassword     = "the username or password is wrong"
-	detailMethod       = "unsupported authentication method"
+	detailKey          = "the access key or secret key is wrong"
+
+	detailTemporaryExpired = "the securitytoken has expired" // IAM.1108
+	detailMethod           = "unsupported authentication method"
 )
 
 // signatureError turns an error of package aksk into an AuthError. known says

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -17,6 +19,8 @@ const (
 	LoginPassword = "password"
 	// LoginToken proves a user by LoginRequest.Token, and changes its scope.
 	LoginToken = "token"
+	// LoginKey proves a user by an access key and its secret, LoginRequest.Key.
+	LoginKey = "hw_ak_sk"
 )
 
 // maxMethods bounds the methods of a login: the API knows six.
@@ -28,8 +32,13 @@ type LoginRequest struct {
 	User     UserRef
 	Password string
 	Token    string
+	Key      KeyProof
 	Scope    Scope
 }
+
+// KeyProof is an access key with its secret and, for a temporary one, its security
+// token.
+type KeyProof struct{ Access, Secret, SecurityToken string }
 
 // UserRef names a user: by ID, or by Name and the account.
 type UserRef struct {
@@ -66,10 +75,15 @@ type Scope struct {
 // exists or not; an incomplete request is KindInvalid. ErrBusy and the end of ctx say
 // nothing about the credentials.
 //
+// Logins by password that follow failed ones wait a while before they are judged (see
+// freeFailures); ErrBusy is the answer where too many wait. Access keys are not slowed
+// down: nobody guesses their secrets.
+//
 // A token made from a token ends when the first one would have, so that nobody can
 // prolong a stolen one for ever (Keystone does the same), and its methods tell both steps.
+// So does one made with a temporary key. A token made with an access key ends with it.
 func (a *Authority) Login(ctx context.Context, req LoginRequest, source string) (Token, error) {
-	t, user, err := a.login(ctx, req)
+	t, user, err := a.login(ctx, req, source)
 	if kind := AuthKindOf(err); kind != 0 {
 		a.log.InfoContext(ctx, "login refused", "kind", kind.String(), "user_id", string(user), "source", source)
 	}
@@ -78,7 +92,7 @@ func (a *Authority) Login(ctx context.Context, req LoginRequest, source string) 
 
 // login also returns the id of the user spoken of, if the directory holds it; what
 // else a caller writes into a name may be a password and is not logged.
-func (a *Authority) login(ctx context.Context, req LoginRequest) (Token, sallyport.UserID, error) {
+func (a *Authority) login(ctx context.Context, req LoginRequest, source string) (Token, sallyport.UserID, error) {
 	if len(req.Methods) == 0 || len(req.Methods) > maxMethods {
 		return Token{}, "", invalid("identity.methods does not name 1-%d methods", maxMethods)
 	}
@@ -88,15 +102,17 @@ func (a *Authority) login(ctx context.Context, req LoginRequest) (Token, sallypo
 	s := a.state.Load()
 	switch strings.TrimSpace(req.Methods[0]) {
 	case LoginPassword:
-		return a.loginPassword(ctx, s, req)
+		return a.loginPassword(ctx, s, req, source)
 	case LoginToken:
 		return a.loginToken(ctx, s, req)
+	case LoginKey:
+		return a.loginKey(ctx, s, req)
 	default:
 		return Token{}, "", &AuthError{Kind: AuthUnsupported, Detail: detailMethod}
 	}
 }
 
-func (a *Authority) loginPassword(ctx context.Context, s *state, req LoginRequest) (Token, sallyport.UserID, error) {
+func (a *Authority) loginPassword(ctx context.Context, s *state, req LoginRequest, source string) (Token, sallyport.UserID, error) {
 	if req.User.ID == "" && (req.User.Name == "" || req.User.Domain == DomainRef{}) {
 		return Token{}, "", invalid("the user is named neither by id nor by name and domain")
 	}
@@ -105,18 +121,28 @@ func (a *Authority) loginPassword(ctx context.Context, s *state, req LoginReques
 	if user != nil {
 		id = user.ID
 	}
+	at := attemptOf(req.User, source)
+	waited, err := a.throttle.enter(ctx, at)
+	if err != nil {
+		return Token{}, id, fmt.Errorf("wait after failed logins: %w", err)
+	}
+	if waited > 0 {
+		a.log.InfoContext(ctx, "login delayed", "delay", waited, "user_id", string(id), "source", source)
+	}
 	ok, err := a.checkPassword(ctx, s.dir, user, req)
 	if err != nil {
 		return Token{}, id, err
 	}
 	if !ok {
+		a.throttle.failed(at)
 		return Token{}, id, &AuthError{Kind: AuthBadPassword, Detail: detailPassword}
 	}
+	a.throttle.passed(at)
 	project, err := s.dir.scopeFor(user, req.Scope)
 	if err != nil {
 		return Token{}, id, err
 	}
-	t, err := a.issue(user, project, []string{LoginPassword}, a.now().Add(TokenLife))
+	t, err := a.issue(s.dir, user, "", project, []string{LoginPassword}, a.now().Add(TokenLife))
 	return t, id, err
 }
 
@@ -137,8 +163,45 @@ func (a *Authority) loginToken(ctx context.Context, s *state, req LoginRequest) 
 	if !slices.Contains(methods, LoginToken) {
 		methods = append(slices.Clone(methods), LoginToken)
 	}
-	t, err := a.issue(user, project, methods, old.ExpiresAt)
+	t, err := a.issue(s.dir, user, old.key, project, methods, old.ExpiresAt)
 	return t, user.ID, err
+}
+
+// loginKey answers an unknown access key and a wrong secret alike.
+func (a *Authority) loginKey(ctx context.Context, s *state, req LoginRequest) (Token, sallyport.UserID, error) {
+	if req.Key.Access == "" || req.Key.Secret == "" {
+		return Token{}, "", invalid("identity.hw_ak_sk does not have access.key and secret.key")
+	}
+	key, known := s.dir.keys[req.Key.Access]
+	bind, expires := req.Key.Access, a.now().Add(TokenLife)
+	if req.Key.SecurityToken != "" {
+		k, err := a.verifyTemporary(ctx, s, req.Key.SecurityToken)
+		if err != nil {
+			return Token{}, "", err
+		}
+		key, known = keyEntry{user: k.user, secret: k.secret}, k.access == req.Key.Access
+		bind, expires = k.key, k.expires
+	}
+	var id sallyport.UserID
+	if known {
+		id = key.user.ID
+	} else {
+		key.secret = a.decoySecret
+	}
+	got, want := sha256.Sum256([]byte(req.Key.Secret)), sha256.Sum256([]byte(key.secret))
+	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !known {
+		kind := AuthMismatch
+		if !known {
+			kind = AuthUnknownKey
+		}
+		return Token{}, id, &AuthError{Kind: kind, Detail: detailKey}
+	}
+	project, err := s.dir.scopeFor(key.user, req.Scope)
+	if err != nil {
+		return Token{}, id, err
+	}
+	t, err := a.issue(s.dir, key.user, bind, project, []string{LoginKey}, expires)
+	return t, id, err
 }
 
 // checkPassword reports whether req holds the password of user. Where there is no

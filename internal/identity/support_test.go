@@ -149,7 +149,10 @@ func newHouse(tb testing.TB) *house {
 		rev:   &memory{},
 		log:   &syncBuffer{},
 	}
-	h.Authority = New(directory(tb, accounts()), testKey, h.rev, Options{Now: h.clock.now, Log: slog.New(slog.NewTextHandler(h.log, nil))})
+	h.Authority = New(directory(tb, accounts()), testKey, h.rev, Options{
+		Now: h.clock.now, Log: slog.New(slog.NewTextHandler(h.log, nil)),
+		Sleep: func(context.Context, time.Duration) error { return nil },
+	})
 	return h
 }
 

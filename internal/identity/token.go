@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -26,8 +25,8 @@ const (
 	// hold ids and no names.
 	MaxToken = 2048
 
-	// maxCachedTokens bounds the verified tokens in memory, about 500 bytes each:
-	// enough for every user of a large installation at once.
+	// maxCachedTokens bounds the verified tokens in memory, about 500 bytes each, and
+	// the verified security tokens: enough for every user of a large installation at once.
 	maxCachedTokens = 8192
 	credBytes       = 16 // of the cred claim: 128 bits, nobody chooses what is compared
 )
@@ -45,6 +44,8 @@ type Token struct {
 	Roles      []sallyport.Role
 	IssuedAt   time.Time // whole seconds, UTC
 	ExpiresAt  time.Time // whole seconds, UTC
+
+	key string // the access key that proved the user, "" for another proof
 }
 
 // String names the token without its text, so that no log can show it.
@@ -97,16 +98,23 @@ type claims struct {
 	Domain  sallyport.DomainID  `json:"domain"`
 	Project sallyport.ProjectID `json:"project,omitempty"`
 	Methods []string            `json:"methods"`
+	Key     string              `json:"key,omitempty"` // the configured access key it goes back to
 	Cred    string              `json:"cred"`
 }
 
-// issue makes a token for u that ends at expires.
-func (a *Authority) issue(u *userEntry, project *Project, methods []string, expires time.Time) (Token, error) {
+// issue makes a token for u that ends at expires, and with the access key if there is
+// one that proved the user.
+func (a *Authority) issue(dir *Directory, u *userEntry, key string, project *Project, methods []string, expires time.Time) (Token, error) {
+	cred, err := a.credFor(dir, u, key)
+	if err != nil {
+		return Token{}, err
+	}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand aborts the process instead
 	t := u.token(project)
 	t.ID = hex.EncodeToString(id[:])
 	t.Methods = methods
+	t.key = key
 	t.IssuedAt = a.now().UTC().Truncate(time.Second)
 	t.ExpiresAt = expires.UTC().Truncate(time.Second)
 	c := claims{
@@ -118,7 +126,8 @@ func (a *Authority) issue(u *userEntry, project *Project, methods []string, expi
 		},
 		Domain:  u.account.ID,
 		Methods: methods,
-		Cred:    a.cred(u),
+		Key:     key,
+		Cred:    cred,
 	}
 	if project != nil {
 		c.Project = project.ID
@@ -141,14 +150,45 @@ func (u *userEntry) token(project *Project) Token {
 	}
 }
 
-// cred binds a token to the user's password entry. It is keyed, because tokens pass
-// through many hands and a plain hash would let them guess the password.
-func (a *Authority) cred(u *userEntry) string {
+// cred binds a token to the user's password entry and to the secret of the access key
+// it goes back to, if any. It is keyed, because tokens pass through many hands and a
+// plain hash would let them guess the password.
+func (a *Authority) cred(u *userEntry, secret string) string {
 	h := hmac.New(sha256.New, a.credKey)
 	h.Write([]byte(u.ID))
 	h.Write([]byte{0}) // ids have no zero byte
 	h.Write(u.sum[:])
+	h.Write([]byte(secret))
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:credBytes])
+}
+
+// credFor is cred for an access key of the user, or for none.
+func (a *Authority) credFor(dir *Directory, u *userEntry, key string) (string, error) {
+	if key == "" {
+		return a.cred(u, ""), nil
+	}
+	entry, ok := dir.keys[key]
+	if !ok || entry.user != u {
+		return "", &AuthError{Kind: AuthRevoked, Detail: detailTokenRevoked, Err: errors.New("its access key is gone")}
+	}
+	return a.cred(u, entry.secret), nil
+}
+
+// bound returns the user that a token was made for, if user, password and access key
+// are still what they were.
+func (a *Authority) bound(dir *Directory, subject string, domain sallyport.DomainID, key, cred string) (*userEntry, error) {
+	u := dir.users[sallyport.UserID(subject)]
+	if u == nil || u.account.ID != domain {
+		return nil, &AuthError{Kind: AuthRevoked, Detail: detailTokenRevoked, Err: errors.New("its user is gone")}
+	}
+	now, err := a.credFor(dir, u, key)
+	if err != nil {
+		return nil, err
+	}
+	if !hmac.Equal([]byte(cred), []byte(now)) {
+		return nil, &AuthError{Kind: AuthRevoked, Detail: detailTokenRevoked, Err: errors.New("its user's password or access key has changed")}
+	}
+	return u, nil
 }
 
 // Validate returns what a token's text stands for at this moment: names and roles
@@ -187,25 +227,32 @@ func (a *Authority) verify(ctx context.Context, s *state, text string) (*Token, 
 		return nil, &AuthError{Kind: AuthBadToken, Detail: detailToken}
 	}
 	sum := sha256.Sum256([]byte(text))
-	t := s.cache.get(sum)
+	t := s.tokens.get(sum)
 	if t == nil {
 		var err error
 		if t, err = a.parse(s.dir, text); err != nil {
 			return nil, err
 		}
-		s.cache.put(sum, t)
+		s.tokens.put(sum, t)
 	}
 	if !a.now().Before(t.ExpiresAt) {
 		return nil, &AuthError{Kind: AuthExpiredToken, Detail: detailTokenExpired}
 	}
-	revoked, err := a.rev.Revoked(ctx, t.ID)
-	if err != nil {
-		return nil, fmt.Errorf("look up whether token %s is revoked: %w", t.ID, err)
-	}
-	if revoked {
-		return nil, &AuthError{Kind: AuthRevoked, Detail: detailTokenRevoked}
+	if err := a.notRevoked(ctx, t.ID); err != nil {
+		return nil, err
 	}
 	return t, nil
+}
+
+func (a *Authority) notRevoked(ctx context.Context, tokenID string) error {
+	revoked, err := a.rev.Revoked(ctx, tokenID)
+	if err != nil {
+		return fmt.Errorf("look up whether token %s is revoked: %w", tokenID, err)
+	}
+	if revoked {
+		return &AuthError{Kind: AuthRevoked, Detail: detailTokenRevoked}
+	}
+	return nil
 }
 
 // parse checks signature, expiry and form of a token, and that its user, password
@@ -219,12 +266,9 @@ func (a *Authority) parse(dir *Directory, text string) (*Token, error) {
 	case err != nil:
 		return nil, &AuthError{Kind: AuthBadToken, Detail: detailToken, Err: err}
 	}
-	u := dir.users[sallyport.UserID(c.Subject)]
-	if u == nil || u.account.ID != c.Domain {
-		return nil, &AuthError{Kind: AuthRevoked, Detail: detailTokenRevoked, Err: errors.New("its user is gone")}
-	}
-	if !hmac.Equal([]byte(c.Cred), []byte(a.cred(u))) {
-		return nil, &AuthError{Kind: AuthRevoked, Detail: detailTokenRevoked, Err: errors.New("its user's password has changed")}
+	u, err := a.bound(dir, c.Subject, c.Domain, c.Key, c.Cred)
+	if err != nil {
+		return nil, err
 	}
 	var project *Project
 	if c.Project != "" {
@@ -237,44 +281,8 @@ func (a *Authority) parse(dir *Directory, text string) (*Token, error) {
 	t := u.token(project)
 	t.ID = c.ID
 	t.Methods = c.Methods
+	t.key = c.Key
 	t.IssuedAt = c.IssuedAt.UTC()
 	t.ExpiresAt = c.ExpiresAt.UTC()
 	return &t, nil
-}
-
-// tokenCache remembers verified tokens by the SHA-256 of their text, so that memory
-// holds none that could be used. Two generations bound it: when the young one is
-// full it becomes the old one, and what is used again comes back. Every step is O(1).
-type tokenCache struct {
-	mu         sync.Mutex
-	young, old map[[sha256.Size]byte]*Token
-}
-
-func (c *tokenCache) get(sum [sha256.Size]byte) *Token {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := c.young[sum]; t != nil {
-		return t
-	}
-	t := c.old[sum]
-	if t != nil {
-		c.add(sum, t)
-	}
-	return t
-}
-
-func (c *tokenCache) put(sum [sha256.Size]byte, t *Token) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.add(sum, t)
-}
-
-func (c *tokenCache) add(sum [sha256.Size]byte, t *Token) {
-	if len(c.young) >= maxCachedTokens/2 {
-		c.old, c.young = c.young, nil
-	}
-	if c.young == nil {
-		c.young = map[[sha256.Size]byte]*Token{}
-	}
-	c.young[sum] = t
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
@@ -29,7 +30,7 @@ func TestTokenStandsForItsUser(t *testing.T) {
 		Project: &Project{ID: acmeProject, Name: "eu-west-101"}, Roles: []sallyport.Role{sallyport.RoleAdmin},
 		IssuedAt: issued, ExpiresAt: issued.Add(TokenLife),
 	}
-	if diff := cmp.Diff(want, token); diff != "" {
+	if diff := cmp.Diff(want, token, cmpopts.IgnoreUnexported(Token{})); diff != "" {
 		t.Errorf("login (-want +got):\n%s", diff)
 	}
 	for range 2 { // the second answer comes from the cache
@@ -37,7 +38,7 @@ func TestTokenStandsForItsUser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Token{})); diff != "" {
 			t.Errorf("validate (-want +got):\n%s", diff)
 		}
 		p, err := h.withToken(t.Context(), token.Text)
@@ -218,7 +219,7 @@ func FuzzValidate(f *testing.F) {
 			ID: "fixed", Subject: string(u.ID),
 			IssuedAt: jwt.NewNumericDate(h.clock.now()), ExpiresAt: jwt.NewNumericDate(h.clock.now().Add(time.Hour)),
 		},
-		Domain: acme, Project: acmeProject, Cred: h.cred(u),
+		Domain: acme, Project: acmeProject, Cred: h.cred(u, ""),
 	}).SignedString(h.tokenKey)
 	if err != nil {
 		f.Fatal(err)
@@ -233,6 +234,9 @@ func FuzzValidate(f *testing.F) {
 		}
 		if err != nil && AuthKindOf(err) == 0 {
 			t.Errorf("got %v, want an *AuthError", err)
+		}
+		if _, err := h.verifyTemporary(t.Context(), h.state.Load(), text); AuthKindOf(err) != AuthBadSecurityToken {
+			t.Errorf("%q as a security token: got %v", text, err)
 		}
 	})
 }
@@ -270,7 +274,7 @@ func TestTokenHoldsNoPlainHash(t *testing.T) {
 	wantSilent(t, "claims", string(payload), base64.RawURLEncoding.EncodeToString(sum[:credBytes]))
 	other := New(directory(t, accounts()), bytes.Repeat([]byte{1}, KeySize), h.rev, Options{})
 	rick := h.Directory().users[token.UserID]
-	if h.cred(rick) == other.cred(rick) {
+	if h.cred(rick, "") == other.cred(rick, "") {
 		t.Error("the fingerprint does not depend on the key")
 	}
 }
@@ -326,7 +330,7 @@ func TestRevocationFaultIsNoSuccess(t *testing.T) {
 // If this fails, the memory of verified tokens grows without bound, or forgets what
 // is in use.
 func TestCacheIsBounded(t *testing.T) {
-	var c tokenCache
+	c := newTextCache[Token]()
 	hot := sha256.Sum256([]byte("hot"))
 	c.put(hot, &Token{ID: "hot"})
 	for i := range 3 * maxCachedTokens {
@@ -334,7 +338,7 @@ func TestCacheIsBounded(t *testing.T) {
 		if c.get(hot) == nil {
 			t.Fatalf("the token in use is gone after %d others", i+1)
 		}
-		if n := len(c.young) + len(c.old); n > maxCachedTokens {
+		if n := len(c.g.young) + len(c.g.old); n > maxCachedTokens {
 			t.Fatalf("got %d tokens, want at most %d", n, maxCachedTokens)
 		}
 	}

@@ -32,8 +32,9 @@ type catalogEndpoint struct {
 // by the project.
 //
 // volumev2 is not served. One client has no type for the gateway service: it
-// takes the URL of volumev2, puts apig in the place of evs, and appends the path
-// of the operation.
+// takes the URL of volumev2, puts apig in the place of the first evs, and appends the
+// path of the operation. So the gateway family is served below /apig as well, and the
+// name of the host must not have the letters evs in it.
 var services = []struct{ kind, name, path string }{
 	{"identity", "iam", "/v3"},
 	{"vpcep", "vpcep", "/v1/"},

@@ -21,14 +21,6 @@ type failureBody struct {
 	Title   string `json:"title"`
 }
 
-// The sentences of the IAM API reference.
-const (
-	textBadPassword = "The username or password is wrong." //nolint:gosec // a sentence, no credential
-	textBadToken    = "The X-Auth-Token is invalid!"       //nolint:gosec // a sentence, no credential
-	textBadSubject  = "The X-Subject-Token is invalid!"    //nolint:gosec // a sentence, no credential
-	textInternal    = "An unexpected error prevented the server from fulfilling your request."
-)
-
 // subjectError is a token in X-Subject-Token that is none, or is not the
 // caller's to see: 404, because 401 would send the caller to log in again.
 type subjectError struct{ err error }
@@ -36,10 +28,17 @@ type subjectError struct{ err error }
 func (e *subjectError) Error() string { return "subject token: " + e.err.Error() }
 func (e *subjectError) Unwrap() error { return e.err }
 
-// renderError is the family's shape of an error.
-func (a *api) renderError(_ *edge.Request, err error) edge.Response {
-	status, text := describe(err)
-	res := edge.Response{Status: status, Body: failure{failureBody{Code: status, Message: text, Title: http.StatusText(status)}}}
+// renderError is the family's shape of an error. The title is the status's name in
+// every language: programs compare it.
+func (a *api) renderError(q *edge.Request, err error) edge.Response {
+	language := edge.English
+	if q != nil {
+		language = q.Language
+	}
+	status, t, detail := describe(err)
+	res := edge.Response{Status: status, Body: failure{failureBody{
+		Code: status, Message: sentence(language, t, detail), Title: http.StatusText(status),
+	}}}
 	if status == http.StatusUnauthorized {
 		// RFC 9110 wants a challenge in every 401; this is Keystone's.
 		res.Header = http.Header{"Www-Authenticate": {`Keystone uri="` + a.publicURL + `/v3"`}}
@@ -47,39 +46,36 @@ func (a *api) renderError(_ *edge.Request, err error) edge.Response {
 	return res
 }
 
-// describe returns the status and the sentence of an error. What is not known to
-// be safe is not shown.
-func describe(err error) (int, string) {
+// describe returns the status of an error, its sentence and what else may be said of
+// it. What is not known to be safe is not shown.
+func describe(err error) (status int, t text, detail string) {
 	if _, ok := errors.AsType[*subjectError](err); ok {
-		return http.StatusNotFound, textBadSubject
+		return http.StatusNotFound, textBadSubject, ""
 	}
 	if e, ok := errors.AsType[*identity.AuthError](err); ok {
-		switch e.Kind {
-		case identity.AuthBadPassword:
-			return http.StatusUnauthorized, textBadPassword
-		case identity.AuthBadToken:
-			return http.StatusUnauthorized, textBadToken
-		default:
-			return http.StatusUnauthorized, e.Detail
+		t, ok := authTexts[e.Kind]
+		if !ok {
+			t = statusTexts[http.StatusUnauthorized]
 		}
+		if e.Kind == identity.AuthBadPassword || e.Kind == identity.AuthBadToken {
+			return http.StatusUnauthorized, t, "" // the reference has the sentence
+		}
+		return http.StatusUnauthorized, t, e.Detail
 	}
 	if p, ok := errors.AsType[*edge.Problem](err); ok {
-		return p.Status, p.Detail
+		if p.Class == edge.ClassBadJSON || p.Class == edge.ClassEmptyBody {
+			return p.Status, textBadBody, p.Detail
+		}
+		return p.Status, statusTexts[p.Status], p.Detail
 	}
 	if errors.Is(err, identity.ErrBusy) {
-		return http.StatusServiceUnavailable, "Too many logins are being checked. Try again."
+		return http.StatusServiceUnavailable, textBusy, ""
 	}
-	if e, ok := errors.AsType[*sallyport.Error](err); ok {
-		return kindStatus(e.Kind), shown(e)
+	if e, ok := errors.AsType[*sallyport.Error](err); ok && e.Kind != sallyport.KindInternal {
+		status := kindStatus(e.Kind)
+		return status, statusTexts[status], e.Msg
 	}
-	return http.StatusInternalServerError, textInternal
-}
-
-func shown(e *sallyport.Error) string {
-	if e.Kind == sallyport.KindInternal {
-		return textInternal
-	}
-	return e.Msg
+	return http.StatusInternalServerError, textInternal, ""
 }
 
 func kindStatus(k sallyport.Kind) int {

@@ -41,24 +41,34 @@ var statuses = map[string]int{
 	"token_bad_body":       http.StatusBadRequest,
 	"token_wrong_type":     http.StatusBadRequest,
 	"token_foreign_scope":  http.StatusForbidden,
-	"validate":             http.StatusOK,
-	"validate_unknown":     http.StatusNotFound,
-	"validate_foreign":     http.StatusNotFound,
-	"validate_bad_caller":  http.StatusUnauthorized,
-	"check":                http.StatusOK,
-	"revoke":               http.StatusNoContent,
-	"projects":             http.StatusOK,
-	"projects_name":        http.StatusOK,
-	"projects_none":        http.StatusOK,
-	"projects_bad_page":    http.StatusBadRequest,
-	"auth_projects":        http.StatusOK,
-	"auth_domains":         http.StatusOK,
-	"catalog":              http.StatusOK,
-	"catalog_domain":       http.StatusOK,
-	"users":                http.StatusOK,
-	"no_credentials":       http.StatusUnauthorized,
-	"unknown_path":         http.StatusNotFound,
-	"unknown_method":       http.StatusMethodNotAllowed,
+	"token_domain_id":      201, "token_key": 201, "token_key_unscoped": 201, "token_rescoped_header": 201,
+	"token_key_wrong": 401, "token_key_unknown": 401, "token_key_incomplete": 400, "token_no_token": 400,
+
+	"securitytoken": 201, "securitytoken_header": 201,
+	"securitytoken_duration": 400, "securitytoken_wrong_type": 400, "securitytoken_scope": 400,
+	"securitytoken_no_methods": 400, "securitytoken_no_identity": 400,
+	"securitytoken_no_token": 401, "securitytoken_bad_token": 401, "securitytoken_agency": 401,
+
+	"zh_wrong_password": 401, "zh_no_credentials": 401, "zh_foreign_scope": 403, "zh_bad_body": 400,
+
+	"validate":            http.StatusOK,
+	"validate_unknown":    http.StatusNotFound,
+	"validate_foreign":    http.StatusNotFound,
+	"validate_bad_caller": http.StatusUnauthorized,
+	"check":               http.StatusOK,
+	"revoke":              http.StatusNoContent,
+	"projects":            http.StatusOK,
+	"projects_name":       http.StatusOK,
+	"projects_none":       http.StatusOK,
+	"projects_bad_page":   http.StatusBadRequest,
+	"auth_projects":       http.StatusOK,
+	"auth_domains":        http.StatusOK,
+	"catalog":             http.StatusOK,
+	"catalog_domain":      http.StatusOK,
+	"users":               http.StatusOK,
+	"no_credentials":      http.StatusUnauthorized,
+	"unknown_path":        http.StatusNotFound,
+	"unknown_method":      http.StatusMethodNotAllowed,
 }
 
 // If this failed, a client would be answered with another status, header or body
@@ -131,6 +141,9 @@ func goldenRequest(t *testing.T, url, text string, tokens map[string]string) *ht
 // jwt is how tokens look; what is not known to the test is a new one.
 var jwt = regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`)
 
+// keyed is a new access key or its secret.
+var keyed = regexp.MustCompile(`"(access|secret)": "[\w-]+"`)
+
 // goldenResponse shows the headers a client reads and the body, indented.
 func goldenResponse(t *testing.T, res answer, tokens map[string]string) []byte {
 	t.Helper()
@@ -151,5 +164,6 @@ func goldenResponse(t *testing.T, res answer, tokens map[string]string) []byte {
 	for name, token := range tokens {
 		text = strings.ReplaceAll(text, token, "{{"+name+"}}")
 	}
+	text = keyed.ReplaceAllString(text, `"$1": "{{$1}}"`)
 	return []byte(jwt.ReplaceAllString(text, "{{new}}"))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/sallyport-net/sallyport/internal/httpapi/edge"
 	"github.com/sallyport-net/sallyport/internal/identity"
@@ -15,6 +16,7 @@ type Authority interface {
 	Login(ctx context.Context, req identity.LoginRequest, source string) (identity.Token, error)
 	Validate(ctx context.Context, token string) (identity.Token, error)
 	Revoke(ctx context.Context, c sallyport.Call, token string) error
+	CreateTemporaryKey(ctx context.Context, token string, life time.Duration, source string) (identity.TemporaryKey, error)
 	Directory() *identity.Directory
 }
 
@@ -54,6 +56,11 @@ func New(opt Options) edge.Family {
 			{Method: http.MethodGet, Path: "/v3/auth/tokens", Name: "KeystoneValidateToken", Handler: a.validateToken},
 			{Method: http.MethodHead, Path: "/v3/auth/tokens", Name: "KeystoneCheckToken", Handler: a.checkToken},
 			{Method: http.MethodDelete, Path: "/v3/auth/tokens", Name: "KeystoneRevokeToken", Handler: a.revokeToken},
+
+			{
+				Method: http.MethodPost, Path: "/v3.0/OS-CREDENTIAL/securitytokens", Name: "CreateTemporaryAccessKeyByToken",
+				Public: true, Handler: a.createSecurityToken,
+			},
 
 			{Method: http.MethodGet, Path: "/v3/projects", Name: "KeystoneListProjects", Handler: a.listProjects},
 			{Method: http.MethodGet, Path: "/v3/auth/projects", Name: "KeystoneListAuthProjects", Handler: a.listAuthProjects},

@@ -21,7 +21,7 @@ import (
 // If this failed, an operation would be open to everyone that should not be, or
 // would have no name in logs and records.
 func TestPublicOperations(t *testing.T) {
-	open := []string{"KeystoneCreateUserTokenByPassword", "KeystoneListVersions", "KeystoneShowVersion"}
+	open := []string{"CreateTemporaryAccessKeyByToken", "KeystoneCreateUserTokenByPassword", "KeystoneListVersions", "KeystoneShowVersion"}
 	var got []string
 	ops := edge.Operations([]edge.Family{New(Options{PublicURL: publicURL})})
 	for _, op := range ops {
@@ -33,7 +33,7 @@ func TestPublicOperations(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	if diff := cmp.Diff(open, got); diff != "" || len(ops) != 11 {
+	if diff := cmp.Diff(open, got); diff != "" || len(ops) != 12 {
 		t.Errorf("%d operations, public ones (-want +got):\n%s", len(ops), diff)
 	}
 }
@@ -246,6 +246,10 @@ func (b broken) Validate(context.Context, string) (identity.Token, error) {
 func (b broken) Revoke(context.Context, sallyport.Call, string) error { return b.err }
 func (b broken) Directory() *identity.Directory                       { return b.dir }
 
+func (b broken) CreateTemporaryKey(context.Context, string, time.Duration, string) (identity.TemporaryKey, error) {
+	return identity.TemporaryKey{}, b.err
+}
+
 func (b broken) serve(t *testing.T, method, path, body string) answer {
 	t.Helper()
 	h := edge.New(edge.Options{Gate: b, Projects: b.dir, Families: []edge.Family{
@@ -275,6 +279,7 @@ func TestFaultsAreNotTheCallers(t *testing.T) {
 		b := broken{directory(t), tt.err}
 		for _, res := range []answer{
 			b.serve(t, "POST", "/v3/auth/tokens", login), b.serve(t, "GET", "/v3/auth/tokens", ""), b.serve(t, "DELETE", "/v3/auth/tokens", ""),
+			b.serve(t, "POST", "/v3.0/OS-CREDENTIAL/securitytokens", `{"auth":{"identity":{"methods":["token"],"token":{"id":"x"}}}}`),
 		} {
 			if res.status != tt.status || strings.Contains(res.body, "secret") || !strings.Contains(res.body, fmt.Sprintf(`{"error":{"code":%d,`, tt.status)) {
 				t.Errorf("%v: %d %s", tt.err, res.status, res.body)
@@ -293,6 +298,66 @@ func TestAccountThatIsGone(t *testing.T) {
 	} {
 		if res := b.serve(t, "GET", path, ""); res.status != 200 || !strings.HasPrefix(res.body, want) {
 			t.Errorf("%s: %d %s", path, res.status, res.body)
+		}
+	}
+}
+
+// If this failed, the OTC provider could not find the gateway service: it has no type
+// for it, and makes its URL of that of volumev2 (gophertelekomcloud, NewAPIGW).
+func TestGatewayBehindVolumes(t *testing.T) {
+	a := &api{publicURL: publicURL, authority: broken{dir: directory(t)}}
+	for _, e := range a.catalog(&identity.Project{ID: euDe, Name: "eu-de"}, acme) {
+		if e.Type != "volumev2" {
+			continue
+		}
+		got := strings.Replace(strings.Replace(e.Endpoints[0].URL, "v2", "v2", 1), "evs", "apig", 1)
+		if want := publicURL + "/apig/v2/" + euDe; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		return
+	}
+	t.Error("no volumev2")
+}
+
+// If this failed, a caller who wants Chinese would read English, or one who wants
+// English would read less than before.
+func TestLanguages(t *testing.T) {
+	a := &api{publicURL: publicURL}
+	message := func(language string, err error) string {
+		res := a.renderError(&edge.Request{Language: language}, err)
+		f, ok := res.Body.(failure)
+		if !ok || f.Error.Code != res.Status || f.Error.Title != http.StatusText(res.Status) {
+			t.Errorf("%v: %+v", err, res)
+		}
+		return f.Error.Message
+	}
+	chinese := func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r >= 0x4e00 }) }
+	errs := []error{errDisk, identity.ErrBusy, &subjectError{errDisk}, badBody("x")}
+	for kind := identity.AuthMissing; kind.String() != "unknown"; kind++ {
+		errs = append(errs, &identity.AuthError{Kind: kind, Detail: "because"})
+		if authTexts[kind].zh == "" {
+			t.Errorf("kind %s has no sentence", kind)
+		}
+	}
+	for _, c := range edge.Classes {
+		errs = append(errs, edge.NewProblem(c, "because"))
+		if statusTexts[c.Status()].zh == "" {
+			t.Errorf("status %d has no sentence", c.Status())
+		}
+	}
+	for kind := range sallyport.Kind(64) {
+		errs = append(errs, sallyport.Refuse(kind, "", "because"))
+	}
+	for _, err := range errs {
+		en, zh := message(edge.English, err), message(edge.Chinese, err)
+		if en == "" || chinese(en) || !chinese(zh) {
+			t.Errorf("%v: %q and %q", err, en, zh)
+		}
+		if strings.Contains(en, "because") != strings.Contains(zh, "（because）") {
+			t.Errorf("%v: one of %q and %q says more", err, en, zh)
+		}
+		if strings.Contains(en+zh, errDisk.Error()) {
+			t.Errorf("%q or %q shows an internal text", en, zh)
 		}
 	}
 }
@@ -320,6 +385,7 @@ func FuzzTokenRequest(f *testing.F) {
 		`{"auth":{"identity":{},"scope":{"domain":{}}}}`,
 		`{"auth":{"identity":null,"scope":null}}`,
 		`{"auth":{"identity":{"methods":[null]},"scope":"system"}}`,
+		`{"auth":{"identity":{"methods":["hw_ak_sk"],"hw_ak_sk":{"access":{"key":"a"},"secret":{"key":"s"},"security_token":{"key":"t"}}}}}`,
 	} {
 		f.Add([]byte(s))
 	}

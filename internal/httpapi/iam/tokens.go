@@ -33,9 +33,19 @@ type tokenRequest struct {
 			Token struct {
 				ID string `json:"id"`
 			} `json:"token"`
+			// No document has it; programs send it, and it is answered as a password is.
+			HWAKSK struct {
+				Access        keyText `json:"access"`
+				Secret        keyText `json:"secret"`
+				SecurityToken keyText `json:"security_token"` // of a temporary key
+			} `json:"hw_ak_sk"`
 		} `json:"identity"`
 		Scope scope `json:"scope"`
 	} `json:"auth"`
+}
+
+type keyText struct {
+	Key string `json:"key"`
 }
 
 type domainRef struct {
@@ -78,9 +88,15 @@ func (r *tokenRequest) login(header http.Header) identity.LoginRequest {
 			ID: in.Password.User.ID, Name: in.Password.User.Name, Domain: in.Password.User.Domain.ref(),
 		},
 		Token: in.Token.ID,
+		Key: identity.KeyProof{
+			Access: in.HWAKSK.Access.Key, Secret: in.HWAKSK.Secret.Key, SecurityToken: in.HWAKSK.SecurityToken.Key,
+		},
 	}
 	if req.Token == "" {
 		req.Token = header.Get("X-Auth-Token")
+	}
+	if req.Key.SecurityToken == "" { // of a client that signs the request too
+		req.Key.SecurityToken = header.Get("X-Security-Token")
 	}
 	if p := r.Auth.Scope.Project; p != nil {
 		req.Scope.Project = &identity.ProjectRef{ID: p.ID, Name: p.Name, Domain: p.Domain.ref()}
@@ -93,14 +109,15 @@ func (r *tokenRequest) login(header http.Header) identity.LoginRequest {
 }
 
 // createToken is KeystoneCreateUserTokenByPassword and its siblings, which share
-// the path and differ in the methods they name.
+// the path and differ in the methods they name. A signature on the request is not
+// looked at: the body proves the user.
 func (a *api) createToken(ctx context.Context, q *edge.Request) (edge.Response, error) {
 	var body tokenRequest
 	if err := edge.Decode(q, &body); err != nil {
 		return edge.Response{}, err
 	}
 	if body.Auth == nil || body.Auth.Identity == nil {
-		return edge.Response{}, sallyport.Refuse(sallyport.KindInvalid, "", "The request body is invalid: auth.identity is missing")
+		return edge.Response{}, badBody("auth.identity is missing")
 	}
 	t, err := a.authority.Login(ctx, body.login(q.HTTP.Header), q.Call.Source)
 	if err != nil {

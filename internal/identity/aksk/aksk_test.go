@@ -3,6 +3,7 @@ package aksk
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ type vector struct {
 
 	Headers   map[string]string
 	Canonical string `json:"canonical_request"`
+	Scalar    string // of an asymmetric algorithm: the private key, in hexadecimal
 }
 
 func vectors(tb testing.TB) []vector {
@@ -34,8 +36,8 @@ func vectors(tb testing.TB) []vector {
 	if err := json.Unmarshal(text, &vs); err != nil {
 		tb.Fatal(err)
 	}
-	if len(vs) != 20 {
-		tb.Fatalf("got %d vectors, want all 20 of the algorithm", len(vs))
+	if len(vs) != 26 {
+		tb.Fatalf("got %d vectors, want all 26", len(vs))
 	}
 	return vs
 }
@@ -81,6 +83,11 @@ func (v vector) sent(tb testing.TB) *http.Request {
 	return r
 }
 
+// unsigned reports whether the client chose not to sign the body.
+func (v vector) unsigned() bool {
+	return v.Headers[payloadSHA] == unsignedMarker || v.Headers[payloadSM3] == unsignedMarker
+}
+
 func verify(r *http.Request, body []byte, secret string, now time.Time) error {
 	a, err := Parse(r.Header.Get("Authorization"))
 	if err != nil {
@@ -98,7 +105,7 @@ func TestVerifyAcceptsWhatRealClientsSign(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Parse: %v", err)
 			}
-			if a.Access != v.Access || (a.Layout == LayoutCredential) != (v.Layout == "Credential") {
+			if layouts := []string{"Access", "Credential", "Derived"}; a.Access != v.Access || layouts[a.Layout] != v.Layout {
 				t.Errorf("Parse: got access %q layout %d", a.Access, a.Layout)
 			}
 			if got := a.header(); got != v.Authorization {
@@ -130,20 +137,21 @@ func TestSignMatchesRealClients(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			r := v.sent(t)
 			body := []byte(v.Body)
-			var err error
-			switch v.Client {
-			case "huaweicloud-sdk-go-v3":
+			a, err := Parse(v.Authorization)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case v.Scalar != "":
+				t.Skip("the signature is another one every time")
+			case v.Client == "huaweicloud-sdk-go-v3" && a.Algorithm == Algorithm:
 				err = Sign(r, body, v.Access, v.Secret, v.at(t))
-			case "gophertelekomcloud":
+			case v.Client == "gophertelekomcloud":
 				if v.Body == "" {
 					body = nil
 				}
 				err = SignCredential(r, body, v.Access, v.Secret, v.at(t))
-			default: // golangsdk signs Content-Type too, a choice that Sign does not offer
-				a, perr := Parse(v.Authorization)
-				if perr != nil {
-					t.Fatal(perr)
-				}
+			default: // what Sign does not offer: golangsdk's Content-Type, the other algorithms
 				err = sign(r, body, a, v.Secret, v.at(t))
 			}
 			if err != nil {
@@ -185,17 +193,22 @@ func TestVerifyRefusesEveryMutation(t *testing.T) {
 		},
 		"body": func(v *vector, _ *http.Request) { v.Body += "x" },
 		"payload hash": func(_ *vector, r *http.Request) {
-			r.Header.Set(payloadHeader, strings.Repeat("0", 64))
+			r.Header.Set(payloadSHA, strings.Repeat("0", 64))
+			r.Header.Set(payloadSM3, strings.Repeat("0", 64))
 		},
 		"payload hash twice": func(_ *vector, r *http.Request) {
-			r.Header.Add(payloadHeader, unsignedMarker)
-			r.Header.Add(payloadHeader, unsignedMarker)
+			for range 2 {
+				r.Header.Add(payloadSHA, unsignedMarker)
+				r.Header.Add(payloadSM3, unsignedMarker)
+			}
 		},
 		"payload marker": func(_ *vector, r *http.Request) {
-			if r.Header.Get(payloadHeader) == unsignedMarker {
-				r.Header.Del(payloadHeader)
-			} else {
-				r.Header.Set(payloadHeader, unsignedMarker)
+			for _, name := range []string{payloadSHA, payloadSM3} {
+				if r.Header.Get(name) == unsignedMarker {
+					r.Header.Del(name)
+				} else {
+					r.Header.Set(name, unsignedMarker)
+				}
 			}
 		},
 		"other secret": func(v *vector, _ *http.Request) { v.Secret += "x" },
@@ -213,7 +226,7 @@ func TestVerifyRefusesEveryMutation(t *testing.T) {
 			}
 		}
 		for name, f := range mutations {
-			if name == "body" && v.Headers[payloadHeader] == unsignedMarker {
+			if name == "body" && v.unsigned() {
 				continue // the client chose not to sign it
 			}
 			mutate(t, v, name, f)
@@ -244,6 +257,49 @@ func TestAccessKeyOfAnotherUserIsRefused(t *testing.T) {
 		}
 		if err := Verify(v.received(t), []byte(v.Body), a, "the secret of OTHER", v.at(t)); a.Access != "OTHER" || !errors.Is(err, ErrMismatch) {
 			t.Errorf("%s: got %v, want %v", v.Name, err, ErrMismatch)
+		}
+	}
+}
+
+// If this fails, a client's derived key is not ours, and all it signs is refused.
+func TestPrivateScalar(t *testing.T) {
+	orders := map[string][sumSize]byte{AlgorithmECDSA: orderP256, AlgorithmSM2: orderSM2}
+	for _, v := range vectors(t) {
+		if v.Scalar == "" {
+			continue
+		}
+		a, err := Parse(v.Authorization)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order, su := orders[a.Algorithm], suiteOf(a.Algorithm)
+		delete(orders, a.Algorithm)
+		if got := hex.EncodeToString(su.privateScalar(a, v.Secret, order)); got != v.Scalar {
+			t.Errorf("%s: got %s, want %s", v.Name, got, v.Scalar)
+		}
+		if got := su.privateScalar(a, v.Secret, [sumSize]byte{}); got != nil {
+			t.Errorf("%s: got %x of an order that nothing is below", v.Name, got)
+		}
+	}
+	if len(orders) != 0 {
+		t.Errorf("no vectors of %v", orders)
+	}
+}
+
+// If this fails, an algorithm that this package does not know verifies.
+func TestVerifyUnknownAlgorithm(t *testing.T) {
+	v := vectors(t)[1]
+	a, err := Parse(v.Authorization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []struct {
+		algorithm, signature string
+		want                 error
+	}{{"", a.Signature, ErrUnsupported}, {Algorithm, a.Signature + "00", ErrMalformed}, {AlgorithmECDSA, "zz", ErrMalformed}} {
+		a.Algorithm, a.Signature = change.algorithm, change.signature
+		if err := Verify(v.received(t), nil, a, v.Secret, v.at(t)); !errors.Is(err, change.want) {
+			t.Errorf("%+v: got %v", change, err)
 		}
 	}
 }
@@ -293,7 +349,7 @@ func TestDate(t *testing.T) {
 		}
 	}
 	for _, v := range vectors(t) {
-		if v.Layout != "Credential" {
+		if v.Layout == "Access" {
 			continue
 		}
 		err := verify(v.received(t), []byte(v.Body), v.Secret, v.at(t))
@@ -320,10 +376,19 @@ func TestParse(t *testing.T) {
 		{"no space after commas", "SDK-HMAC-SHA256 Access=A,SignedHeaders=x-sdk-date,Signature=" + sig, nil},
 		{"other order", "SDK-HMAC-SHA256 Signature=" + sig + ", SignedHeaders=a;b, Access=A", nil},
 		{"credential", "SDK-HMAC-SHA256 Credential=A/20240506/eu-de/apig/sdk_request, SignedHeaders=x-sdk-date, Signature=" + sig, nil},
-		{"V11", "V11-HMAC-SHA256 Credential=A/20240506/eu-de/apig, SignedHeaders=x-sdk-date, Signature=" + sig, ErrUnsupported},
-		{"SM3", "SDK-HMAC-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=" + sig, ErrUnsupported},
-		{"ECDSA", "SDK-ECDSA-P256-SHA256 Access=A, SignedHeaders=x-sdk-date, Signature=3045", ErrUnsupported},
-		{"SM2", "SDK-SM2-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=3045", ErrUnsupported},
+		{"V11", "V11-HMAC-SHA256 Credential=A/20240506/eu-de/apig, SignedHeaders=x-sdk-date, Signature=" + sig, nil},
+		{"SM3", "SDK-HMAC-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=" + sig, nil},
+		{"ECDSA", "SDK-ECDSA-P256-SHA256 Access=A, SignedHeaders=x-sdk-date, Signature=3045", nil},
+		{"SM2", "SDK-SM2-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=3045", nil},
+		{"V11 with access", "V11-HMAC-SHA256 Access=A, SignedHeaders=x-sdk-date, Signature=" + sig, ErrMalformed},
+		{"V11 without service", "V11-HMAC-SHA256 Credential=A/20240506/eu-de/, SignedHeaders=x-sdk-date, Signature=" + sig, ErrMalformed},
+		{"V11 with end", "V11-HMAC-SHA256 Credential=A/20240506/eu-de/apig/sdk_request, SignedHeaders=x-sdk-date, Signature=" + sig, ErrMalformed},
+		{"SM3 with credential", "SDK-HMAC-SM3 Credential=A/20240506/a/b/sdk_request, SignedHeaders=x-sdk-date, Signature=" + sig, ErrMalformed},
+		{"SM3 with DER", "SDK-HMAC-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=3045", ErrMalformed},
+		{"odd DER", "SDK-SM2-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=304", ErrMalformed},
+		{"no DER", "SDK-SM2-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=", ErrMalformed},
+		{"long DER", "SDK-SM2-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=" + strings.Repeat("00", maxDER+1), ErrMalformed},
+		{"unknown of the vendor's", "SDK-HMAC-SHA512 Access=A, SignedHeaders=x-sdk-date, Signature=" + sig, ErrUnsupported},
 		{"bearer", "Bearer abc", ErrUnsupported},
 		{"empty", "", ErrMalformed},
 		{"scheme alone", "SDK-HMAC-SHA256", ErrMalformed},

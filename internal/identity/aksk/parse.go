@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// Algorithm is the only algorithm this package knows, the label both layouts share.
-const Algorithm = "SDK-HMAC-SHA256"
-
 // Limits of an Authorization header. Real ones stay below 400 bytes and a dozen names.
 const (
 	// MaxHeader bounds the whole header value, in bytes; it keeps what a stranger
@@ -25,13 +22,11 @@ const (
 
 const (
 	maxScopePart   = 64 // bytes of a region or service name; the vendor's stay below 30
-	signatureHex   = 64 // hexadecimal digits of an HMAC-SHA256
 	scopeEnd       = "sdk_request"
 	dateFormat     = "20060102T150405Z"
 	dayLength      = len("20060102")
 	dateHeader     = "X-Sdk-Date"
 	dateName       = "x-sdk-date"
-	payloadHeader  = "X-Sdk-Content-Sha256"
 	unsignedMarker = "UNSIGNED-PAYLOAD"
 	hostName       = "host"
 )
@@ -39,7 +34,7 @@ const (
 // The errors of this package. Parse and Verify wrap them with a detail that is
 // safe to show: it holds nothing but what the caller sent, never a secret.
 var (
-	// ErrUnsupported is another scheme or algorithm.
+	// ErrUnsupported is a scheme or algorithm that this package does not know.
 	ErrUnsupported = errors.New("unsupported authorization algorithm")
 	// ErrMalformed is a header or request that does not follow the rules of signing.
 	ErrMalformed = errors.New("malformed request signature")
@@ -67,7 +62,7 @@ func (e *ExpiredError) Error() string {
 // Is makes errors.Is(err, ErrExpired) true.
 func (e *ExpiredError) Is(target error) bool { return target == ErrExpired }
 
-// Layout is one of the two forms of a signature.
+// Layout is one of the three forms of a signature.
 type Layout uint8
 
 // The layouts.
@@ -76,24 +71,27 @@ const (
 	LayoutAccess Layout = iota
 	// LayoutCredential has "Credential=" and signs with a derived key.
 	LayoutCredential
+	// LayoutDerived is that of AlgorithmDerived: "Credential=" with a scope of another
+	// form, another derived key, and the canonical request of LayoutAccess.
+	LayoutDerived
 )
 
-// Scope is what the derived key of LayoutCredential is bound to.
+// Scope is what the derived key of LayoutCredential or LayoutDerived is bound to.
 type Scope struct {
 	Date    string // YYYYMMDD, the day of X-Sdk-Date
-	Region  string // may be empty
-	Service string // may be empty
+	Region  string // may be empty in LayoutCredential
+	Service string // may be empty in LayoutCredential
 }
 
 // Authorization is a parsed Authorization header. Do not log it: a signature can
 // be used again until Window closes.
 type Authorization struct {
-	Algorithm     string
+	Algorithm     string // one of the Algorithm constants
 	Layout        Layout
 	Access        string   // the access key, an identifier
-	Scope         Scope    // of LayoutCredential
+	Scope         Scope    // zero in LayoutAccess
 	SignedHeaders []string // lower case, in the order of the header
-	Signature     string   // 64 lower-case hexadecimal digits
+	Signature     string   // lower-case hexadecimal digits, 64 or, of DER, up to 144
 }
 
 // Parse reads the value of an Authorization header. It is strict: exactly the
@@ -109,16 +107,17 @@ func Parse(header string) (Authorization, error) {
 	if scheme == "" {
 		return a, malformed("authorization header is empty")
 	}
-	if scheme != Algorithm {
+	su := suiteOf(scheme)
+	if su == nil {
 		return a, ErrUnsupported // the scheme is not repeated: it may be a secret in the wrong place
 	}
-	a.Algorithm = Algorithm
+	a.Algorithm = scheme
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, found := strings.Cut(strings.TrimSpace(part), "=")
 		if !found {
 			return Authorization{}, malformed("authorization parameter without a value")
 		}
-		if err := a.set(name, value); err != nil {
+		if err := a.set(su, name, value); err != nil {
 			return Authorization{}, err
 		}
 	}
@@ -129,16 +128,22 @@ func Parse(header string) (Authorization, error) {
 }
 
 // set takes one parameter; a second one of its kind is refused.
-func (a *Authorization) set(name, value string) error {
+func (a *Authorization) set(su *suite, name, value string) error {
 	switch name {
 	case "Access", "Credential":
 		if a.Access != "" {
 			return malformed("more than one access key")
 		}
-		if name == "Access" {
+		switch {
+		case name == "Access" && a.Algorithm != AlgorithmDerived:
 			return a.setAccess(value)
+		case name == "Credential" && a.Algorithm == Algorithm:
+			return a.setCredential(value)
+		case name == "Credential" && a.Algorithm == AlgorithmDerived:
+			return a.setDerived(value)
+		default:
+			return malformed("the algorithm does not take %s", name)
 		}
-		return a.setCredential(value)
 	case "SignedHeaders":
 		if a.SignedHeaders != nil {
 			return malformed("more than one SignedHeaders")
@@ -148,8 +153,8 @@ func (a *Authorization) set(name, value string) error {
 		if a.Signature != "" {
 			return malformed("more than one Signature")
 		}
-		if !isLowerHex(value) || len(value) != signatureHex {
-			return malformed("Signature is not %d lower-case hexadecimal digits", signatureHex)
+		if !su.validSignature(value) {
+			return malformed("Signature is not the lower-case hexadecimal digits that the algorithm makes")
 		}
 		a.Signature = value
 		return nil
@@ -175,6 +180,18 @@ func (a *Authorization) setCredential(credential string) error {
 		return malformed("Credential is not <access key>/<YYYYMMDD>/<region>/<service>/%s", scopeEnd)
 	}
 	a.Layout = LayoutCredential
+	a.Scope = Scope{Date: day, Region: region, Service: service}
+	return a.setAccess(access)
+}
+
+func (a *Authorization) setDerived(credential string) error {
+	access, scope, _ := strings.Cut(credential, "/")
+	day, scope, _ := strings.Cut(scope, "/")
+	region, service, _ := strings.Cut(scope, "/")
+	if len(day) != dayLength || !isDigits(day) || region == "" || service == "" || !validScopePart(region) || !validScopePart(service) {
+		return malformed("Credential is not <access key>/<YYYYMMDD>/<region>/<service>")
+	}
+	a.Layout = LayoutDerived
 	a.Scope = Scope{Date: day, Region: region, Service: service}
 	return a.setAccess(access)
 }

@@ -18,7 +18,7 @@ func Sign(r *http.Request, body []byte, access, secret string, now time.Time) er
 	names := headerNames(r, func(name string) bool {
 		return !strings.HasPrefix(name, "content-type") && !strings.Contains(name, "_")
 	})
-	return sign(r, body, Authorization{Layout: LayoutAccess, Access: access, SignedHeaders: names}, secret, now)
+	return sign(r, body, Authorization{Algorithm: Algorithm, Layout: LayoutAccess, Access: access, SignedHeaders: names}, secret, now)
 }
 
 // SignCredential is Sign in the Credential layout with an empty region and service,
@@ -32,15 +32,18 @@ func SignCredential(r *http.Request, body []byte, access, secret string, now tim
 		slices.Sort(names)
 	}
 	scope := Scope{Date: now.UTC().Format(dateFormat)[:dayLength]}
-	return sign(r, body, Authorization{Layout: LayoutCredential, Access: access, Scope: scope, SignedHeaders: names}, secret, now)
+	a := Authorization{Algorithm: Algorithm, Layout: LayoutCredential, Access: access, Scope: scope, SignedHeaders: names}
+	return sign(r, body, a, secret, now)
 }
 
-// sign completes a with the signature and writes it to r.
+// sign completes a, whose algorithm is one of those with an HMAC, with the signature
+// and writes it to r.
 func sign(r *http.Request, body []byte, a Authorization, secret string, now time.Time) error {
 	date := now.UTC().Format(dateFormat)
 	r.Header.Set(dateHeader, date)
-	payload := hexSum(body)
-	if v := r.Header.Get(payloadHeader); v != "" {
+	su := suiteOf(a.Algorithm)
+	payload := su.hexSum(body)
+	if v := r.Header.Get(su.payloadHeader); v != "" {
 		payload = v
 	}
 	queryInBody := a.Layout == LayoutCredential && r.Method == http.MethodPost && body == nil
@@ -52,7 +55,10 @@ func sign(r *http.Request, body []byte, a Authorization, secret string, now time
 	}
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	sum, err := s.signature(r, a, date, secret, payload, queryInBody)
+	if err := s.stringToSign(r, su, a, date, payload, queryInBody); err != nil {
+		return err
+	}
+	sum, err := su.signature(a, secret, s.buf)
 	if err != nil {
 		return err
 	}
@@ -77,9 +83,9 @@ func headerNames(r *http.Request, wanted func(name string) bool) []string {
 // header returns the value of the Authorization header that a stands for.
 func (a Authorization) header() string {
 	var b strings.Builder
-	b.WriteString(Algorithm)
-	if a.Layout == LayoutCredential {
-		b.WriteString(" Credential=" + a.Access + "/" + string(appendScope(nil, a.Scope)))
+	b.WriteString(a.Algorithm)
+	if a.Layout != LayoutAccess {
+		b.WriteString(" Credential=" + a.Access + "/" + string(appendScope(nil, a)))
 	} else {
 		b.WriteString(" Access=" + a.Access)
 	}
