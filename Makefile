@@ -72,6 +72,7 @@ fuzz:
 .PHONY: bench
 bench:
 	$(GO) run ./bench
+	$(GO) run ./bench -size
 
 ## cover: test coverage per package
 .PHONY: cover

@@ -46,7 +46,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 				Listen: o.Listen, Dir: o.Dir, Out: stdout, Log: app.NewLog(stderr, o.Log.Level, o.Log.JSON),
 			})
 		},
-		Version: version, Env: os.Getenv, Now: time.Now, Stdin: os.Stdin, Stdout: stdout, Stderr: stderr,
+		Now:     time.Now, //nolint:forbidigo // here the real clock comes in
+		Version: version, Env: os.Getenv, Stdin: os.Stdin, Stdout: stdout, Stderr: stderr,
 		IsTerminal: func(w io.Writer) bool {
 			f, ok := w.(*os.File)
 			return ok && term.IsTerminal(int(f.Fd()))

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sallyport-net/sallyport/internal/httpapi/apig"
+	"github.com/sallyport-net/sallyport/internal/httpapi/css"
 	"github.com/sallyport-net/sallyport/internal/httpapi/edge"
 	"github.com/sallyport-net/sallyport/internal/httpapi/iam"
 	"github.com/sallyport-net/sallyport/internal/httpapi/native"
@@ -32,27 +34,14 @@ func (s *server) newHTTP() *http.Server {
 		Now: s.opt.Now,
 		Families: []edge.Family{
 			vpcep.New(s.plane, vpcep.Options{PublicURL: s.publicURL}),
+			css.New(s.plane, css.Options{}),
+			apig.New(s.plane),
 			iam.New(iam.Options{Authority: s.authority, PublicURL: s.publicURL, Region: s.cfg.Region}),
 			native.New(s.plane),
 		},
 	})
-	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})
-	// A comparison and not a ServeMux: that would answer odd paths of the API by
-	// itself, in HTML, before the API's own shape of error has a chance.
-	root := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/metrics":
-			metrics.ServeHTTP(w, r)
-		case "/healthz":
-			_, _ = io.WriteString(w, "ok\n")
-		case "/readyz":
-			s.ready(w, r)
-		default:
-			api.ServeHTTP(w, r)
-		}
-	})
 	return &http.Server{
-		Handler: root, MaxHeaderBytes: edge.MaxHeader, ReadHeaderTimeout: readHeaderTimeout,
+		Handler: s.front(api), MaxHeaderBytes: edge.MaxHeader, ReadHeaderTimeout: readHeaderTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog:    slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return context.Background() },

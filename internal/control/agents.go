@@ -246,11 +246,11 @@ func (p *Plane) takeReport(tx sallyport.Tx, agent string, r agentapi.Report) {
 	}
 	rec := p.reportRecord(agent, e, r)
 	action := sallyport.ActionConfirm
-	switch r.State {
-	case agentapi.StateClosed:
+	if r.State == agentapi.StateClosed {
 		p.takeClosed(tx, e, rec)
 		return
-	case agentapi.StateFailed:
+	}
+	if r.State == agentapi.StateFailed {
 		action = sallyport.ActionFail
 	}
 	next, changed, err := e.Apply(action, rec.At)

@@ -63,10 +63,10 @@ func (p *Plane) UpdateEndpoint(ctx context.Context, c sallyport.Call, id sallypo
 // changeable refuses changes of an endpoint that is on its way out or failed
 // (VPCEP API reference, error codes 2018 and 2047).
 func changeable(e *sallyport.Endpoint) error {
-	switch e.Status {
-	case sallyport.StatusDeleting:
+	if e.Status == sallyport.StatusDeleting {
 		return sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonDeleting, "endpoint %s is being deleted", e.ID)
-	case sallyport.StatusFailed:
+	}
+	if e.Status == sallyport.StatusFailed {
 		return sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonFailed, "endpoint %s is failed", e.ID)
 	}
 	return nil

@@ -62,7 +62,7 @@ func New(store sallyport.Store, opt Options) *Plane {
 		opt.ConfirmWait = DefaultConfirmWait
 	}
 	if opt.Now == nil {
-		opt.Now = time.Now
+		opt.Now = time.Now //nolint:forbidigo // the default is the real clock
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
