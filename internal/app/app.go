@@ -46,8 +46,8 @@ type Options struct {
 	// Ready is called once the API serves, with the address it listens on and the
 	// URL that clients use.
 	Ready func(addr net.Addr, publicURL string)
-	// Reload delivers new configurations; identity and networks are taken from
-	// them. Nil never does.
+	// Reload delivers new configurations; identity, networks, public services,
+	// clusters and gateways are taken from them. Nil never does.
 	Reload <-chan *config.Config
 	// Now is the clock; nil is the real one.
 	Now func() time.Time
@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg *config.Config, opt Options) (err error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	if opt.Now == nil {
-		opt.Now = time.Now
+		opt.Now = time.Now //nolint:forbidigo // the default is the real clock
 	}
 	store, err := sqlstore.Open(ctx, sqlstore.Options{Dir: cfg.DataDir, URL: cfg.Database, Log: opt.Log, Now: opt.Now})
 	if err != nil {
@@ -117,8 +117,23 @@ func (s *server) wire(ctx context.Context) error {
 	if err := s.plane.SyncPublicServices(ctx, publicServices(s.cfg)); err != nil {
 		return fmt.Errorf("public services: %w", err)
 	}
+	if err := s.syncInstances(ctx, s.cfg); err != nil {
+		return err
+	}
 	s.agent = agent.New(agent.Options{Name: agentName, Server: s.plane.Agents(), Attach: attach, Log: s.opt.Log})
 	s.http = s.newHTTP()
+	return nil
+}
+
+// syncInstances makes the declared clusters and gateways those of a configuration.
+func (s *server) syncInstances(ctx context.Context, cfg *config.Config) error {
+	list, err := instances(cfg)
+	if err != nil {
+		return fmt.Errorf("clusters and gateways: %w", err)
+	}
+	if err := s.plane.SyncInstances(ctx, list); err != nil {
+		return fmt.Errorf("clusters and gateways: %w", err)
+	}
 	return nil
 }
 
@@ -191,7 +206,7 @@ func (s *server) stopHTTP(ctx context.Context) {
 	}
 }
 
-// reload takes identity and networks from new configurations. One that cannot
+// reload takes what may change while it runs from new configurations. One that cannot
 // be taken is reported, and what runs goes on as it is.
 func (s *server) reload(ctx context.Context) {
 	for {
@@ -208,7 +223,11 @@ func (s *server) reload(ctx context.Context) {
 				s.opt.Log.ErrorContext(ctx, "public services of the new configuration", "err", err)
 				continue
 			}
-			s.opt.Log.InfoContext(ctx, "identity and networks were loaded again")
+			if err := s.syncInstances(ctx, cfg); err != nil {
+				s.opt.Log.ErrorContext(ctx, "clusters and gateways of the new configuration", "err", err)
+				continue
+			}
+			s.opt.Log.InfoContext(ctx, "identity, networks, clusters and gateways were loaded again")
 		case <-ctx.Done():
 			return
 		}

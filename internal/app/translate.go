@@ -84,6 +84,50 @@ func publicServices(cfg *config.Config) []control.PublicService {
 	return out
 }
 
+// instances makes the clusters and gateways of the configuration. Each belongs to
+// the account that its project belongs to.
+func instances(cfg *config.Config) ([]control.ConfiguredInstance, error) {
+	owners := map[string]string{}
+	for _, d := range cfg.Identity.Domains {
+		for _, p := range d.Projects {
+			owners[p.ID] = d.ID
+		}
+	}
+	out := make([]control.ConfiguredInstance, 0, len(cfg.Clusters)+len(cfg.Gateways))
+	add := func(n sallyport.NewInstance, project string, ports ...int) error {
+		owner, ok := owners[project]
+		if !ok {
+			return fmt.Errorf("%s %s: project %s belongs to no account of the configuration", n.Kind, n.ID, project)
+		}
+		for _, p := range ports {
+			n.Ports = append(n.Ports, uint16(p)) // the configuration has checked the range
+		}
+		out = append(out, control.ConfiguredInstance{
+			NewInstance: n, ProjectID: sallyport.ProjectID(project), DomainID: sallyport.DomainID(owner),
+		})
+		return nil
+	}
+	for _, c := range cfg.Clusters {
+		err := add(sallyport.NewInstance{
+			ID: sallyport.InstanceID(c.ID), Kind: sallyport.InstanceCluster, Name: c.Name, VPCID: sallyport.VPCID(c.VPC),
+			SubnetID: sallyport.SubnetID(c.Subnet), Addresses: c.Addresses,
+		}, c.Project, c.Port)
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, g := range cfg.Gateways {
+		err := add(sallyport.NewInstance{
+			ID: sallyport.InstanceID(g.ID), Kind: sallyport.InstanceGateway, Name: g.Name, VPCID: sallyport.VPCID(g.VPC),
+			SubnetID: sallyport.SubnetID(g.Subnet), Addresses: g.Addresses,
+		}, g.Project, g.Ports...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // attach returns the network that an attachment stands for on this machine.
 func attach(a agentapi.Attach) (netattach.Network, error) {
 	if a.Mode == agentapi.AttachHost {

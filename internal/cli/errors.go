@@ -52,7 +52,8 @@ func (e *apiError) is(digits string) bool {
 }
 
 // readError reads the error body of any family: error_code and error_msg, or
-// error with code and message, where the code of Keystone is a number.
+// error with code and message, where the code of Keystone is a number, or a word
+// in error with message beside it, which is the native API.
 func readError(method string, answer *http.Response, body []byte) *apiError {
 	e := &apiError{
 		method: method, status: answer.StatusCode,
@@ -62,11 +63,16 @@ func readError(method string, answer *http.Response, body []byte) *apiError {
 		Code    any             `json:"error_code"`
 		Message any             `json:"error_msg"`
 		Error   json.RawMessage `json:"error"`
+		Text    any             `json:"message"`
 	}
 	if json.Unmarshal(body, &flat) != nil {
 		return e // HTML of something in between, or nothing
 	}
 	e.code, e.message = plain(flat.Code), plain(flat.Message)
+	var word string
+	if e.code == "" && e.message == "" && json.Unmarshal(flat.Error, &word) == nil {
+		e.code, e.message = shorten(word), plain(flat.Text)
+	}
 	var nested struct {
 		Code    any `json:"code"`
 		Message any `json:"message"`

@@ -35,7 +35,8 @@ func (a *app) root() *cobra.Command {
 	)
 	root.AddCommand(
 		a.serveCommand(), a.devCommand(), a.configGroup(), a.hashPasswordCommand(),
-		a.serviceGroup(), a.endpointGroup(), a.connectionGroup(), a.permissionGroup(), a.quotaCommand(), a.tokenCommand(),
+		a.serviceGroup(), a.endpointGroup(), a.connectionGroup(), a.permissionGroup(), a.clusterGroup(), a.gatewayGroup(),
+		a.quotaCommand(), a.tokenCommand(),
 		a.versionCommand(), environmentTopic(),
 	)
 	root.SetHelpCommand(helpCommand())

@@ -1,6 +1,7 @@
 // Package native is the product's own small API beside the vendor's: what the
-// data plane says of an endpoint, and the audit log. It is for people, the
-// command line and the console; the vendor's API has no words for these.
+// data plane says of an endpoint, the audit log, and the clusters and gateways
+// that there are. It is for people, the command line and the console; the
+// vendor's API has no words for these, or words that mean far more.
 //
 // It imports the domain and the edge and starts no goroutines.
 package native
@@ -8,6 +9,7 @@ package native
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -42,6 +44,11 @@ type Plane interface {
 	Enforcement(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.Enforcement, error)
 	Service(ctx context.Context, c sallyport.Call, id sallyport.ServiceID) (sallyport.ServiceView, error)
 	UpdateService(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, ch sallyport.ServiceChange) (sallyport.ServiceView, error)
+	CreateInstance(ctx context.Context, c sallyport.Call, n sallyport.NewInstance) (*sallyport.Instance, error)
+	Instances(ctx context.Context, c sallyport.Call, q sallyport.InstanceQuery) ([]*sallyport.Instance, int, error)
+	// ManagedService returns the instance also where it refuses with ReasonInstanceClosed.
+	ManagedService(ctx context.Context, c sallyport.Call, kind sallyport.InstanceKind, id sallyport.InstanceID) (*sallyport.Instance, *sallyport.Service, error)
+	DeleteInstance(ctx context.Context, c sallyport.Call, kind sallyport.InstanceKind, id sallyport.InstanceID) error
 	Audit(ctx context.Context, c sallyport.Call, since sallyport.Revision, limit int) ([]sallyport.Record, sallyport.Revision, error)
 }
 
@@ -87,12 +94,14 @@ func New(p Plane) edge.Family {
 	h := handlers{plane: p}
 	return edge.Family{
 		Name: "native", Prefixes: []string{Prefix + "/"}, Error: renderError,
-		Routes: []edge.Route{
+		Routes: slices.Concat([]edge.Route{
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/endpoints/{id}", Name: "ShowEnforcement", Handler: h.enforcement},
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/services/{id}", Name: "ShowServiceSettings", Handler: h.service},
 			{Method: http.MethodPut, Path: Prefix + "/{project_id}/services/{id}", Name: "UpdateServiceSettings", Handler: h.updateService},
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/audit", Name: "ListAudit", Handler: h.audit},
 		},
+			h.instanceRoutes(sallyport.InstanceCluster, "clusters", "Cluster"),
+			h.instanceRoutes(sallyport.InstanceGateway, "gateways", "Gateway")),
 	}
 }
 
