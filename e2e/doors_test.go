@@ -48,32 +48,32 @@ func gatewayDoor(t *testing.T, owner, consumer *caller, port int) {
 			Name string `json:"service_name"`
 		} `json:"endpoint_services"`
 	}
-	owner.through(http.MethodGet, owner.gatewayPath(gatewayID, ""), nil, 200, &shown)
+	owner.through(http.MethodGet, owner.gatewayPath(""), nil, 200, &shown)
 	parts := strings.Split(shown.Services[0].Name, ".") // as clients take it apart
 	service := parts[len(parts)-1]
 	if want := region + ".apig." + service; shown.Services[0].Name != want {
 		t.Fatalf("the service is called %s, want %s", shown.Services[0].Name, want)
 	}
 	consumer.refused(http.MethodPost, "vpc-endpoints", to(service), 400, "EndPoint.2012")
-	owner.through(http.MethodPost, owner.gatewayPath(gatewayID, "/vpc-endpoint/permissions/batch-add"),
+	owner.through(http.MethodPost, owner.gatewayPath("/vpc-endpoint/permissions/batch-add"),
 		map[string]any{"permissions": []string{"iam:domain::" + consumerDomain}}, 200, nil)
 	e := consumer.connected(t, service)
 	want := connectionAt{ID: e.ID, Marker: e.Marker, Status: "pendingAcceptance", Domain: consumerDomain}
-	agree(t, want, owner.byGateway(gatewayID), owner.byService(service))
+	agree(t, want, owner.byGateway(), owner.byService(service))
 
 	var decided struct{ Connections []connectionAt }
-	a := owner.decideByGateway(gatewayID, "receive", e.ID)
+	a := owner.decideByGateway("receive", e.ID)
 	a.into(t, &decided)
 	want.Status = "accepted"
-	agree(t, want, decided.Connections, owner.byGateway(gatewayID), owner.byService(service))
+	agree(t, want, decided.Connections, owner.byGateway(), owner.byService(service))
 	addr := atPort(consumer.endpoint(e.ID).IP, port)
 	mustEcho(t, addr)
 
 	owner.reject(service, e.ID) // by the service's own door
 	want.Status = "rejected"
-	agree(t, want, owner.byGateway(gatewayID), owner.byService(service))
+	agree(t, want, owner.byGateway(), owner.byService(service))
 	mustRefuse(t, addr)
-	if a := owner.decideByGateway(gatewayID, "receive", e.ID); a.status != 200 {
+	if a := owner.decideByGateway("receive", e.ID); a.status != 200 {
 		t.Fatalf("accept again: %s", a)
 	}
 	mustEcho(t, addr)
@@ -101,15 +101,15 @@ func clusterDoor(t *testing.T, owner, consumer *caller, port int) {
 	owner.through(http.MethodPost, owner.clusterPath(clusterID, "/vpcepservice/permissions"),
 		map[string]any{"vpcPermissions": []string{consumerDomain}}, 200, nil)
 	e, other := consumer.connected(t, c.Service), consumer.connected(t, c.Service)
-	if first := owner.byCluster(clusterID)[0]; first.ID != c.Endpoint {
+	if first := owner.byCluster()[0]; first.ID != c.Endpoint {
 		t.Errorf("the first connection is %s, want the cluster's own, %s", first.ID, c.Endpoint)
 	}
-	if a := owner.decideByCluster(clusterID, "receive", e.ID, other.ID); a.status != 200 || len(a.body) > 0 {
+	if a := owner.decideByCluster("receive", e.ID, other.ID); a.status != 200 || len(a.body) > 0 {
 		t.Fatalf("accept: %s, want 200 without a body", a)
 	}
 	addr := atPort(consumer.endpoint(e.ID).IP, port)
 	mustEcho(t, addr)
-	if a := owner.decideByCluster(clusterID, "reject", e.ID); a.status != 200 {
+	if a := owner.decideByCluster("reject", e.ID); a.status != 200 {
 		t.Fatalf("reject: %s", a)
 	}
 	mustRefuse(t, addr)
@@ -117,11 +117,11 @@ func clusterDoor(t *testing.T, owner, consumer *caller, port int) {
 	traced(t, owner, e.ID, "css UpdateVpcepConnection accept done", "css UpdateVpcepConnection reject done")
 
 	// A door decides its own connections only, and all of those named or none.
-	foreign := owner.byGateway(gatewayID)[0].ID
-	if a := owner.decideByCluster(clusterID, "reject", other.ID, foreign); a.status != 400 || errCode(t, a) != "CSS.0001" {
+	foreign := owner.byGateway()[0].ID
+	if a := owner.decideByCluster("reject", other.ID, foreign); a.status != 400 || errCode(t, a) != "CSS.0001" {
 		t.Errorf("reject with one of the gateway's: %s, want 400 CSS.0001", a)
 	}
-	if a := owner.decideByGateway(gatewayID, "reject", foreign, other.ID); a.status != 400 || flatCode(t, a) != "APIC.7211" {
+	if a := owner.decideByGateway("reject", foreign, other.ID); a.status != 400 || flatCode(t, a) != "APIC.7211" {
 		t.Errorf("reject with one of the cluster's: %s, want 400 APIC.7211", a)
 	}
 	mustEcho(t, atPort(consumer.endpoint(other.ID).IP, port))
@@ -212,9 +212,9 @@ func TestOneGate(t *testing.T) {
 			}
 			for door, a := range map[string]answer{
 				"vpcep for the cluster": c.send(http.MethodPost, path(cluster.Service), decision(action, byCluster[name]), nil),
-				"css":                   c.decideByCluster(clusterID, action, byCluster[name]),
+				"css":                   c.decideByCluster(action, byCluster[name]),
 				"vpcep for the gateway": c.send(http.MethodPost, path(gateway.Service), decision(action, byGateway[name]), nil),
-				"apig":                  c.decideByGateway(gatewayID, action, byGateway[name]),
+				"apig":                  c.decideByGateway(action, byGateway[name]),
 			} {
 				if yes := a.status == 200; yes != may || !yes && (a.status < 400 || a.status > 404) {
 					t.Errorf("%s, %s, %s: %s, want yes to be %t", name, action, door, a, may)
@@ -268,8 +268,17 @@ func TestSDKOfClustersAndGateways(t *testing.T) {
 	search, shop := newEcho(t), newEcho(t)
 	w.managed(search.port, shop.port)
 	p := w.start(t)
-	t.Run("css", func(t *testing.T) { sdkClusters(t, p, search.port) })
-	t.Run("apig", func(t *testing.T) { sdkGateways(t, p, shop.port) })
+	stage := sdkDoors{p.doorSDK(t, p.provider()), p.as(t, p.provider()), p.as(t, p.consumer())}
+	t.Run("css", func(t *testing.T) {
+		stage.closedCluster(t)
+		own := stage.openCluster(t, search.port)
+		stage.clusterConnections(t, own, search.port)
+	})
+	t.Run("apig", func(t *testing.T) {
+		service := stage.gateway(t)
+		stage.gatewayWhitelist(t)
+		stage.gatewayConnections(t, service, shop.port)
+	})
 }
 
 // sdkRefusal wants a refusal that the SDK can take apart.
@@ -284,174 +293,197 @@ func sdkRefusal(t *testing.T, err error, status int, code string) {
 	}
 }
 
-func sdkClusters(t *testing.T, p *product, port int) {
+// sdkDoors is who plays in the test of the SDK.
+type sdkDoors struct {
+	owner            doorSDK
+	provider, client *caller
+}
+
+// must wants a call to have ended without an error.
+func must[T any](t *testing.T) func(T, error) T {
 	t.Helper()
-	owner, consumer := p.doorSDK(t, p.provider()).css, p.as(t, p.consumer())
-	done := func(err error) {
+	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
+		return v
 	}
-	show := func() *clusters.ShowVpcepConnectionResponse {
-		t.Helper()
-		res, err := owner.ShowVpcepConnection(&clusters.ShowVpcepConnectionRequest{ClusterId: clusterID, Limit: new(int32(100)), Offset: new(int32(0))})
-		done(err)
-		return res
-	}
-	_, err := owner.ShowVpcepConnection(&clusters.ShowVpcepConnectionRequest{ClusterId: clusterID})
-	sdkRefusal(t, err, 400, "CSS.5182")
-	_, err = owner.StopVpcep(&clusters.StopVpcepRequest{ClusterId: clusterID})
-	sdkRefusal(t, err, 400, "CSS.5182")
-	update := func(action string, ids ...string) error {
-		_, err := owner.UpdateVpcepConnection(&clusters.UpdateVpcepConnectionRequest{
-			ClusterId: clusterID, Body: &clusters.UpdateVpcepConnectionReq{Action: action, EndpointIdList: ids},
-		})
-		return err
-	}
-	admit := func(accounts ...string) error {
-		_, err := owner.UpdateVpcepWhitelist(&clusters.UpdateVpcepWhitelistRequest{
-			ClusterId: clusterID, Body: &clusters.UpdateVpcepWhitelistReq{VpcPermissions: accounts},
-		})
-		return err
-	}
-	sdkRefusal(t, admit("*"), 400, "CSS.5182")
+}
 
+func (s sdkDoors) decide(action string, ids ...string) (*clusters.UpdateVpcepConnectionResponse, error) {
+	return s.owner.css.UpdateVpcepConnection(&clusters.UpdateVpcepConnectionRequest{
+		ClusterId: clusterID, Body: &clusters.UpdateVpcepConnectionReq{Action: action, EndpointIdList: ids},
+	})
+}
+
+func (s sdkDoors) admit(accounts ...string) (*clusters.UpdateVpcepWhitelistResponse, error) {
+	return s.owner.css.UpdateVpcepWhitelist(&clusters.UpdateVpcepWhitelistRequest{
+		ClusterId: clusterID, Body: &clusters.UpdateVpcepWhitelistReq{VpcPermissions: accounts},
+	})
+}
+
+func (s sdkDoors) show() (*clusters.ShowVpcepConnectionResponse, error) {
+	return s.owner.css.ShowVpcepConnection(&clusters.ShowVpcepConnectionRequest{ClusterId: clusterID, Limit: new(int32(100)), Offset: new(int32(0))})
+}
+
+// closedCluster asks everything of a cluster that is not open.
+func (s sdkDoors) closedCluster(t *testing.T) {
+	t.Helper()
+	_, err := s.show()
+	sdkRefusal(t, err, 400, "CSS.5182")
+	_, err = s.owner.css.StopVpcep(&clusters.StopVpcepRequest{ClusterId: clusterID})
+	sdkRefusal(t, err, 400, "CSS.5182")
+	_, err = s.admit("*")
+	sdkRefusal(t, err, 400, "CSS.5182")
+	_, err = s.owner.css.ShowClusterDetail(&clusters.ShowClusterDetailRequest{ClusterId: "4f3deec3-efa8-4598-bf91-000000000000"})
+	sdkRefusal(t, err, 403, "CSS.0015")
+	list := must[*clusters.ListClustersDetailsResponse](t)(s.owner.css.ListClustersDetails(&clusters.ListClustersDetailsRequest{}))
+	if *list.TotalSize != 1 || *(*list.Clusters)[0].Id != clusterID {
+		t.Errorf("the list is %v", list)
+	}
+	_, err = s.owner.css.ListClustersDetails(&clusters.ListClustersDetailsRequest{Limit: new(int32(1001))})
+	sdkRefusal(t, err, 400, "CSS.0001")
+}
+
+// openCluster opens it and returns its own endpoint.
+func (s sdkDoors) openCluster(t *testing.T, port int) (own string) {
+	t.Helper()
 	open := &clusters.StartVpcepRequest{ClusterId: clusterID, Body: &clusters.StartVpecpReq{EndpointWithDnsName: new(true)}}
-	started, err := owner.StartVpcep(open)
-	done(err)
+	started := must[*clusters.StartVpcepResponse](t)(s.owner.css.StartVpcep(open))
 	if *started.Action != "createVpcepservice" {
 		t.Errorf("open answers %s", *started.Action)
 	}
-	_, err = owner.StartVpcep(open)
+	_, err := s.owner.css.StartVpcep(open)
 	sdkRefusal(t, err, 409, "CSS.0031")
-
-	detail, err := owner.ShowClusterDetail(&clusters.ShowClusterDetailRequest{ClusterId: clusterID})
-	done(err)
-	own := (*show().Connections)[0]
-	if *detail.VpcepIp != *own.VpcepIp || *own.MaxSession != "3000" || *own.Status != "accepted" || *own.UpdateAt == "" || *detail.Status != "200" {
-		t.Errorf("the cluster is at %s, its own endpoint is %v", *detail.VpcepIp, own)
+	detail := must[*clusters.ShowClusterDetailResponse](t)(s.owner.css.ShowClusterDetail(&clusters.ShowClusterDetailRequest{ClusterId: clusterID}))
+	first := (*must[*clusters.ShowVpcepConnectionResponse](t)(s.show()).Connections)[0]
+	if *detail.VpcepIp != *first.VpcepIp || *first.MaxSession != "3000" || *first.Status != "accepted" || *first.UpdateAt == "" || *detail.Status != "200" {
+		t.Errorf("the cluster is at %s, its own endpoint is %v", *detail.VpcepIp, first)
 	}
 	mustEcho(t, atPort(*detail.VpcepIp, port))
 	var dns struct {
 		Names []string `json:"dns_names"`
 	}
-	provider := p.as(t, p.provider())
-	provider.do(http.MethodGet, "vpc-endpoints/"+*own.Id, nil, 200, &dns)
-	if len(dns.Names) != 1 || dns.Names[0] != *own.VpcepDnsName {
-		t.Errorf("the endpoint is called %v over VPCEP and %s over CSS", dns.Names, *own.VpcepDnsName)
+	s.provider.do(http.MethodGet, "vpc-endpoints/"+*first.Id, nil, 200, &dns)
+	if len(dns.Names) != 1 || dns.Names[0] != *first.VpcepDnsName {
+		t.Errorf("the endpoint is called %v over VPCEP and %s over CSS", dns.Names, *first.VpcepDnsName)
 	}
-	_, err = owner.ShowClusterDetail(&clusters.ShowClusterDetailRequest{ClusterId: "4f3deec3-efa8-4598-bf91-000000000000"})
-	sdkRefusal(t, err, 403, "CSS.0015")
-	list, err := owner.ListClustersDetails(&clusters.ListClustersDetailsRequest{})
-	done(err)
-	if *list.TotalSize != 1 || *(*list.Clusters)[0].Id != clusterID {
-		t.Errorf("the list is %v", list)
-	}
+	return *first.Id
+}
 
-	done(admit([]string{}...)) // an empty list is everyone
-	service := show().VpcServiceName
-	parts := strings.Split(*service, ".")
-	e := consumer.connected(t, parts[len(parts)-1])
-	done(admit(consumerDomain))
-	if all := show(); *all.TotalCount != 2 || len(*all.Permissions) != 1 || *(*all.Permissions)[0].Permission != "iam:domain::"+consumerDomain || !*all.VpcepUpdateSwitch {
+// clusterConnections lets the consumer in, decides, and closes the cluster.
+func (s sdkDoors) clusterConnections(t *testing.T, own string, port int) {
+	t.Helper()
+	must[*clusters.UpdateVpcepWhitelistResponse](t)(s.admit([]string{}...)) // an empty list is everyone
+	show := must[*clusters.ShowVpcepConnectionResponse](t)
+	parts := strings.Split(*show(s.show()).VpcServiceName, ".")
+	e := s.client.connected(t, parts[len(parts)-1])
+	must[*clusters.UpdateVpcepWhitelistResponse](t)(s.admit(consumerDomain))
+	if all := show(s.show()); *all.TotalCount != 2 || len(*all.Permissions) != 1 ||
+		*(*all.Permissions)[0].Permission != "iam:domain::"+consumerDomain || !*all.VpcepUpdateSwitch {
 		t.Errorf("the connections are %v", all)
 	}
-	sdkRefusal(t, update("accept", e.ID), 400, "CSS.0001")
-	sdkRefusal(t, update("receive", e.ID, "f132bb14-e1d5-4f25-9f7c-000000000000"), 400, "CSS.0001")
-	done(update("receive", e.ID))
-	addr := atPort(consumer.endpoint(e.ID).IP, port)
+	_, err := s.decide("accept", e.ID)
+	sdkRefusal(t, err, 400, "CSS.0001")
+	_, err = s.decide("receive", e.ID, "f132bb14-e1d5-4f25-9f7c-000000000000")
+	sdkRefusal(t, err, 400, "CSS.0001")
+	decided := must[*clusters.UpdateVpcepConnectionResponse](t)
+	decided(s.decide("receive", e.ID))
+	addr := atPort(s.client.endpoint(e.ID).IP, port)
 	mustEcho(t, addr)
-	done(update("reject", e.ID, *own.Id))
+	decided(s.decide("reject", e.ID, own))
 	mustRefuse(t, addr)
-
-	stopped, err := owner.StopVpcep(&clusters.StopVpcepRequest{ClusterId: clusterID})
-	done(err)
+	stopped := must[*clusters.StopVpcepResponse](t)(s.owner.css.StopVpcep(&clusters.StopVpcepRequest{ClusterId: clusterID}))
 	if *stopped.Action != "deleteVpcepservice" {
 		t.Errorf("close answers %s", *stopped.Action)
 	}
 }
 
-func sdkGateways(t *testing.T, p *product, port int) {
+// missingGateway is a gateway that is not there.
+const missingGateway = "eddc4d25480b4cd6b512f270a1b8b34f"
+
+// gateway looks at the gateway and returns the id of its service.
+func (s sdkDoors) gateway(t *testing.T) (service string) {
 	t.Helper()
-	owner, consumer := p.doorSDK(t, p.provider()).apig, p.as(t, p.consumer())
-	done := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	const missing = "eddc4d25480b4cd6b512f270a1b8b34f"
-	detail, err := owner.ShowDetailsOfInstanceV2(&gates.ShowDetailsOfInstanceV2Request{InstanceId: gatewayID})
-	done(err)
+	detail := must[*gates.ShowDetailsOfInstanceV2Response](t)(s.owner.apig.ShowDetailsOfInstanceV2(&gates.ShowDetailsOfInstanceV2Request{InstanceId: gatewayID}))
 	named := (*detail.EndpointServices)[0]
 	parts := strings.Split(*named.ServiceName, ".")
 	if len(parts) != 3 || parts[0] != region || parts[1] != "apig" || named.CreatedAt == nil || detail.InstanceStatus.Value() != 6 {
 		t.Errorf("the gateway is %v", detail)
 	}
-	_, err = owner.ShowDetailsOfInstanceV2(&gates.ShowDetailsOfInstanceV2Request{InstanceId: missing})
+	_, err := s.owner.apig.ShowDetailsOfInstanceV2(&gates.ShowDetailsOfInstanceV2Request{InstanceId: missingGateway})
 	sdkRefusal(t, err, 404, "APIC.7302")
-	list, err := owner.ListInstancesV2(&gates.ListInstancesV2Request{})
-	done(err)
+	list := must[*gates.ListInstancesV2Response](t)(s.owner.apig.ListInstancesV2(&gates.ListInstancesV2Request{}))
 	if list.Total != 1 || *(*list.Instances)[0].Id != gatewayID {
 		t.Errorf("the list is %v", list)
 	}
+	return parts[len(parts)-1]
+}
 
+// gatewayWhitelist lets the consumer in.
+func (s sdkDoors) gatewayWhitelist(t *testing.T) {
+	t.Helper()
 	record := "iam:domain::" + consumerDomain
-	added, err := owner.AddEndpointPermissions(&gates.AddEndpointPermissionsRequest{
-		InstanceId: gatewayID, Body: &gates.EndpointPermissionList{Permissions: []string{record, "iam:domain::*"}},
-	})
-	done(err)
+	add := func(records ...string) (*gates.AddEndpointPermissionsResponse, error) {
+		return s.owner.apig.AddEndpointPermissions(&gates.AddEndpointPermissionsRequest{
+			InstanceId: gatewayID, Body: &gates.EndpointPermissionList{Permissions: records},
+		})
+	}
+	remove := func(gateway string) (*gates.DeleteEndpointPermissionsResponse, error) {
+		return s.owner.apig.DeleteEndpointPermissions(&gates.DeleteEndpointPermissionsRequest{
+			InstanceId: gateway, Body: &gates.EndpointPermissionList{Permissions: []string{"iam:domain::*"}},
+		})
+	}
+	added := must[*gates.AddEndpointPermissionsResponse](t)(add(record, "iam:domain::*"))
 	if diff := cmp.Diff([]string{record, "iam:domain::*"}, *added.Permissions); diff != "" {
 		t.Errorf("added (-want +got):\n%s", diff)
 	}
-	_, err = owner.AddEndpointPermissions(&gates.AddEndpointPermissionsRequest{
-		InstanceId: gatewayID, Body: &gates.EndpointPermissionList{Permissions: []string{consumerDomain}},
-	})
+	_, err := add(consumerDomain)
 	sdkRefusal(t, err, 400, "APIC.7211")
-	removed, err := owner.DeleteEndpointPermissions(&gates.DeleteEndpointPermissionsRequest{
-		InstanceId: gatewayID, Body: &gates.EndpointPermissionList{Permissions: []string{"iam:domain::*"}},
-	})
-	done(err)
+	removed := must[*gates.DeleteEndpointPermissionsResponse](t)(remove(gatewayID))
 	if removed.HttpStatusCode != 200 || len(*removed.Permissions) != 1 {
 		t.Errorf("removed %v", removed)
 	}
-	_, err = owner.DeleteEndpointPermissions(&gates.DeleteEndpointPermissionsRequest{InstanceId: missing, Body: &gates.EndpointPermissionList{Permissions: []string{record}}})
+	_, err = remove(missingGateway)
 	sdkRefusal(t, err, 404, "APIC.7302")
-	records, err := owner.ListEndpointPermissions(&gates.ListEndpointPermissionsRequest{InstanceId: gatewayID, Permission: new("domain::" + consumerDomain[:8])})
-	done(err)
-	if records.Total != 1 || (*records.Permissions)[0].Permission != record {
-		t.Errorf("the whitelist is %v", records)
+	listed := must[*gates.ListEndpointPermissionsResponse](t)
+	all := listed(s.owner.apig.ListEndpointPermissions(&gates.ListEndpointPermissionsRequest{InstanceId: gatewayID}))
+	some := listed(s.owner.apig.ListEndpointPermissions(&gates.ListEndpointPermissionsRequest{
+		InstanceId: gatewayID, Permission: new("domain::" + consumerDomain[:8]),
+	}))
+	if all.Total != 2 || (*all.Permissions)[1].Permission != "iam:domain::"+providerDomain || some.Total != 1 || (*some.Permissions)[0].Permission != record {
+		t.Errorf("the whitelist is %v, filtered %v", all, some)
 	}
-	_, err = owner.ListEndpointPermissions(&gates.ListEndpointPermissionsRequest{InstanceId: missing})
+	_, err = s.owner.apig.ListEndpointPermissions(&gates.ListEndpointPermissionsRequest{InstanceId: missingGateway})
 	sdkRefusal(t, err, 404, "APIC.7302")
+}
 
-	e := consumer.connected(t, parts[2])
-	status := gates.GetListEndpointConnectionsRequestStatusEnum()
-	waiting, err := owner.ListEndpointConnections(&gates.ListEndpointConnectionsRequest{
+// gatewayConnections lists and decides.
+func (s sdkDoors) gatewayConnections(t *testing.T, service string, port int) {
+	t.Helper()
+	e := s.client.connected(t, service)
+	status, verb := gates.GetListEndpointConnectionsRequestStatusEnum(), gates.GetConnectionActionReqActionEnum()
+	waiting := must[*gates.ListEndpointConnectionsResponse](t)(s.owner.apig.ListEndpointConnections(&gates.ListEndpointConnectionsRequest{
 		InstanceId: gatewayID, Id: &e.ID, MarkerId: &e.Marker, Status: &status.PENDING_ACCEPTANCE, Limit: new(int32(0)), Offset: new(int64(-1)),
-	})
-	done(err)
+	}))
 	if waiting.Total != 1 || waiting.Size != 1 || (*waiting.Connections)[0].MarkerId != e.Marker {
 		t.Fatalf("what waits is %v", waiting)
 	}
-	_, err = owner.ListEndpointConnections(&gates.ListEndpointConnectionsRequest{InstanceId: missing})
+	_, err := s.owner.apig.ListEndpointConnections(&gates.ListEndpointConnectionsRequest{InstanceId: missingGateway})
 	sdkRefusal(t, err, 404, "APIC.7302")
-	verb := gates.GetConnectionActionReqActionEnum()
 	decide := func(action gates.ConnectionActionReqAction, id string) (*gates.AcceptOrRejectEndpointConnectionsResponse, error) {
-		return owner.AcceptOrRejectEndpointConnections(&gates.AcceptOrRejectEndpointConnectionsRequest{
+		return s.owner.apig.AcceptOrRejectEndpointConnections(&gates.AcceptOrRejectEndpointConnectionsRequest{
 			InstanceId: gatewayID, Body: &gates.ConnectionActionReq{Action: action, Endpoints: []string{id}},
 		})
 	}
-	accepted, err := decide(verb.RECEIVE, e.ID)
-	done(err)
-	if accepted.Total != 1 || accepted.Size != 1 || (*accepted.Connections)[0].Status.Value() != "accepted" {
-		t.Errorf("accept answers %v", accepted)
+	decided := must[*gates.AcceptOrRejectEndpointConnectionsResponse](t)
+	if a := decided(decide(verb.RECEIVE, e.ID)); a.Total != 1 || a.Size != 1 || (*a.Connections)[0].Status.Value() != "accepted" {
+		t.Errorf("accept answers %v", a)
 	}
-	addr := atPort(consumer.endpoint(e.ID).IP, port)
+	addr := atPort(s.client.endpoint(e.ID).IP, port)
 	mustEcho(t, addr)
-	_, err = decide(verb.REJECT, e.ID)
-	done(err)
+	decided(decide(verb.REJECT, e.ID))
 	mustRefuse(t, addr)
 	_, err = decide(verb.REJECT, gatewayID)
 	sdkRefusal(t, err, 400, "APIC.7211")

@@ -36,8 +36,8 @@ func (c *caller) clusterPath(id, rest string) string {
 	return "/v1.0/" + c.project + "/clusters/" + id + rest
 }
 
-func (c *caller) gatewayPath(id, rest string) string {
-	return "/v2/" + c.project + "/apigw/instances/" + id + rest
+func (c *caller) gatewayPath(rest string) string {
+	return "/v2/" + c.project + "/apigw/instances/" + gatewayID + rest
 }
 
 // nativePath is a path of the product's own API, for the caller's project.
@@ -45,7 +45,7 @@ func (c *caller) nativePath(rest string) string { return "/sallyport/v1/" + c.pr
 
 // through sends a request to a path of any family, wants the status, and decodes
 // the answer into out unless that is nil.
-func (c *caller) through(method, path string, body any, want int, out any) answer {
+func (c *caller) through(method, path string, body any, want int, out any) {
 	c.t.Helper()
 	a := c.send(method, path, body, nil)
 	if a.status != want {
@@ -57,7 +57,6 @@ func (c *caller) through(method, path string, body any, want int, out any) answe
 	if out != nil {
 		a.into(c.t, out)
 	}
-	return a
 }
 
 // instance is a cluster or a gateway as the native API shows it.
@@ -84,15 +83,15 @@ func (c *caller) openCluster(id string) instance {
 }
 
 // decideByCluster and decideByGateway send a decision through the two doors.
-func (c *caller) decideByCluster(id, action string, endpoints ...string) answer {
+func (c *caller) decideByCluster(action string, endpoints ...string) answer {
 	c.t.Helper()
-	return c.send(http.MethodPost, c.clusterPath(id, "/vpcepservice/connections"),
+	return c.send(http.MethodPost, c.clusterPath(clusterID, "/vpcepservice/connections"),
 		map[string]any{"action": action, "endpoint_id_list": endpoints}, nil)
 }
 
-func (c *caller) decideByGateway(id, action string, endpoints ...string) answer {
+func (c *caller) decideByGateway(action string, endpoints ...string) answer {
 	c.t.Helper()
-	return c.send(http.MethodPost, c.gatewayPath(id, "/vpc-endpoint/connections/action"), decision(action, endpoints...), nil)
+	return c.send(http.MethodPost, c.gatewayPath("/vpc-endpoint/connections/action"), decision(action, endpoints...), nil)
 }
 
 // connectionAt is one connection as a list shows it.
@@ -104,17 +103,17 @@ type connectionAt struct {
 }
 
 // byGateway, byCluster and byService list the connections through each door.
-func (c *caller) byGateway(id string) []connectionAt {
+func (c *caller) byGateway() []connectionAt {
 	c.t.Helper()
 	var out struct{ Connections []connectionAt }
-	c.through(http.MethodGet, c.gatewayPath(id, "/vpc-endpoint/connections"), nil, 200, &out)
+	c.through(http.MethodGet, c.gatewayPath("/vpc-endpoint/connections"), nil, 200, &out)
 	return out.Connections
 }
 
-func (c *caller) byCluster(id string) []connectionAt {
+func (c *caller) byCluster() []connectionAt {
 	c.t.Helper()
 	var out struct{ Connections []connectionAt }
-	c.through(http.MethodGet, c.clusterPath(id, "/vpcepservice/connections"), nil, 200, &out)
+	c.through(http.MethodGet, c.clusterPath(clusterID, "/vpcepservice/connections"), nil, 200, &out)
 	return out.Connections
 }
 

@@ -129,11 +129,17 @@ type client struct {
 // do sends one signed request below the project and returns the decoded answer.
 func (c client) do(method, path string, body any, want int) map[string]any {
 	c.t.Helper()
+	return c.at(method, "/v1/"+c.project+"/"+path, body, want)
+}
+
+// at sends one signed request to any path and returns the decoded answer.
+func (c client) at(method, path string, body any, want int) map[string]any {
+	c.t.Helper()
 	var payload []byte
 	if body != nil {
 		payload, _ = json.Marshal(body)
 	}
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+"/v1/"+c.project+"/"+path, bytes.NewReader(payload))
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, bytes.NewReader(payload))
 	if err != nil {
 		c.t.Fatal(err)
 	}
