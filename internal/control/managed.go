@@ -187,21 +187,39 @@ func (p *Plane) Instances(ctx context.Context, c sallyport.Call, q sallyport.Ins
 }
 
 // ManagedService returns an instance of the caller with its endpoint service.
-// Where a cluster has none, the reason is ReasonInstanceClosed.
+// Where a cluster has none, the reason is ReasonInstanceClosed. A refusal on the
+// way to a change is recorded, as it is when the change itself is refused.
 func (p *Plane) ManagedService(ctx context.Context, c sallyport.Call, kind sallyport.InstanceKind, id sallyport.InstanceID) (*sallyport.Instance, *sallyport.Service, error) {
 	v, err := p.read(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, p.denied(ctx, c, id, err)
 	}
 	i, err := ownInstance(v, c, kind, id)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, p.denied(ctx, c, id, err)
 	}
 	s, ok := v.Service(i.ServiceID)
 	if !ok {
-		return i, nil, instanceClosed(id)
+		return i, nil, p.denied(ctx, c, id, instanceClosed(id))
 	}
 	return i, s, nil
+}
+
+// denied records a refusal of a call that asks for a change, and returns it.
+func (p *Plane) denied(ctx context.Context, c sallyport.Call, id sallyport.InstanceID, refusal error) error {
+	if !c.Write || sallyport.KindOf(refusal) == sallyport.KindInternal {
+		return refusal
+	}
+	err := p.store.Update(ctx, func(tx sallyport.Tx) error {
+		rec := p.record(c, instanceTarget(id, "change"), sallyport.OutcomeDenied)
+		rec.Reason = sallyport.ReasonOf(refusal)
+		tx.Record(rec)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return refusal
 }
 
 func instanceClosed(id sallyport.InstanceID) error {

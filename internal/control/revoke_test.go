@@ -159,6 +159,14 @@ func TestClusterOpensAndCloses(t *testing.T) {
 	i := r.instance(sallyport.InstanceCluster)
 	_, _, err := r.plane.ManagedService(t.Context(), owner(), sallyport.InstanceCluster, i.ID)
 	mustRefuse(t, err, sallyport.KindConflict, sallyport.ReasonInstanceClosed)
+	before := len(r.log())
+	change := owner()
+	change.Write = true
+	_, _, err = r.plane.ManagedService(t.Context(), change, sallyport.InstanceCluster, i.ID)
+	mustRefuse(t, err, sallyport.KindConflict, sallyport.ReasonInstanceClosed)
+	if got := r.last(); len(r.log()) != before+1 || got.Outcome != sallyport.OutcomeDenied || got.Reason != sallyport.ReasonInstanceClosed {
+		t.Errorf("a refused change leaves %+v", got)
+	}
 	mustRefuse(t, r.plane.CloseCluster(t.Context(), owner(), i.ID), sallyport.KindConflict, sallyport.ReasonInstanceClosed)
 	open, err := r.plane.OpenCluster(t.Context(), owner(), i.ID, sallyport.ClusterOptions{})
 	if err != nil {

@@ -56,5 +56,7 @@ type Call struct {
 	Family    string    // vpcep, css, apig, iam, native, agent, system
 	Operation string    // the documented operation id, for example AcceptOrRejectEndpoint
 	Source    string    // remote address, "" for the system
+	// Write says that the caller asks for a change: a refusal is then recorded.
+	Write     bool
 	RequestID string
 }

@@ -44,6 +44,7 @@ func (t *target) serve(w http.ResponseWriter, r *http.Request, refused error) {
 	start := s.opt.Now()
 	q := &Request{HTTP: r, Language: language(r.Header, s.opt.Language), Call: sallyport.Call{
 		Family: t.family.Name, Operation: t.route.Name, Source: sourceOf(r.RemoteAddr), RequestID: newRequestID(),
+		Write: r.Method != http.MethodGet && r.Method != http.MethodHead,
 	}}
 	buf, _ := buffers.Get().(*bytes.Buffer)
 	res, err := Response{}, refused
