@@ -76,15 +76,27 @@ type NewInstance struct {
 	ServiceName string `json:"service_name"`
 }
 
-// instanceRoutes are the routes of one kind of instance.
-func (h handlers) instanceRoutes(kind sallyport.InstanceKind, plural, noun string) []edge.Route {
-	k := instanceHandlers{handlers: h, kind: kind}
-	path := Prefix + "/{project_id}/" + plural
+// clusterRoutes and gatewayRoutes differ in their names only; each operation has
+// a name of its own, which is what an audit record shows.
+func (h handlers) clusterRoutes() []edge.Route {
+	k := instanceHandlers{handlers: h, kind: sallyport.InstanceCluster}
+	path := Prefix + "/{project_id}/clusters"
 	return []edge.Route{
-		{Method: http.MethodGet, Path: path, Name: "List" + noun + "s", Handler: k.list},
-		{Method: http.MethodPost, Path: path, Name: "Create" + noun, Handler: k.create},
-		{Method: http.MethodGet, Path: path + "/{id}", Name: "Show" + noun, Handler: k.show},
-		{Method: http.MethodDelete, Path: path + "/{id}", Name: "Delete" + noun, Handler: k.remove},
+		{Method: http.MethodGet, Path: path, Name: "ListClusters", Handler: k.list},
+		{Method: http.MethodPost, Path: path, Name: "CreateCluster", Handler: k.create},
+		{Method: http.MethodGet, Path: path + "/{id}", Name: "ShowCluster", Handler: k.show},
+		{Method: http.MethodDelete, Path: path + "/{id}", Name: "DeleteCluster", Handler: k.remove},
+	}
+}
+
+func (h handlers) gatewayRoutes() []edge.Route {
+	k := instanceHandlers{handlers: h, kind: sallyport.InstanceGateway}
+	path := Prefix + "/{project_id}/gateways"
+	return []edge.Route{
+		{Method: http.MethodGet, Path: path, Name: "ListGateways", Handler: k.list},
+		{Method: http.MethodPost, Path: path, Name: "CreateGateway", Handler: k.create},
+		{Method: http.MethodGet, Path: path + "/{id}", Name: "ShowGateway", Handler: k.show},
+		{Method: http.MethodDelete, Path: path + "/{id}", Name: "DeleteGateway", Handler: k.remove},
 	}
 }
 

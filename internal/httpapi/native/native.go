@@ -100,8 +100,8 @@ func New(p Plane) edge.Family {
 			{Method: http.MethodPut, Path: Prefix + "/{project_id}/services/{id}", Name: "UpdateServiceSettings", Handler: h.updateService},
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/audit", Name: "ListAudit", Handler: h.audit},
 		},
-			h.instanceRoutes(sallyport.InstanceCluster, "clusters", "Cluster"),
-			h.instanceRoutes(sallyport.InstanceGateway, "gateways", "Gateway")),
+			h.clusterRoutes(),
+			h.gatewayRoutes()),
 	}
 }
 
