@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// startWait bounds the start of a server, the loading of 100,000 endpoints
+	// startWait bounds the start of a server, the loading of a million endpoints
 	// included.
-	startWait = 30 * time.Second
+	startWait = 3 * time.Minute
 	// stopWait bounds its end; then it is killed.
 	stopWait = 20 * time.Second
 	// pollPause is how often a starting server is asked whether it serves.
