@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // pageSize is the size of the lists that are read.
@@ -63,7 +64,7 @@ func (b *bench) read(ctx context.Context, s *server, t table, list []reading) er
 		if err != nil {
 			return err
 		}
-		workers, err := connect(ctx, s, jobs)
+		workers, err := connect(ctx, s, jobs[:slices.Max(rd.conns)])
 		if err != nil {
 			return err
 		}

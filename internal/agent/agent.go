@@ -272,9 +272,13 @@ func (a *Agent) apply(ctx context.Context, p *port, sp agentapi.Spec) agentapi.R
 	if err == nil {
 		_, err = p.carried.forwarder.Update(fs)
 	}
+	if err == nil {
+		return result(sp, nil, flows)
+	}
+	// The old spec would still stand: what is reported as failed carries nothing.
+	flows += p.carried.forwarder.Cut().Flows
+	a.carry(p, carried{})
 	if errors.Is(err, forward.ErrReopen) {
-		flows += p.carried.forwarder.Cut().Flows
-		a.carry(p, carried{})
 		return a.open(ctx, p, sp, flows)
 	}
 	return result(sp, err, flows)

@@ -120,6 +120,11 @@ func (s *server) wire(ctx context.Context) error {
 	if err := s.syncInstances(ctx, s.cfg); err != nil {
 		return err
 	}
+	// Before any agent asks: what the configuration has taken from the agents is
+	// theirs no more.
+	if err := s.plane.Sweep(ctx); err != nil {
+		return fmt.Errorf("settle what an earlier run left: %w", err)
+	}
 	s.agent = agent.New(agent.Options{Name: agentName, Server: s.plane.Agents(), Attach: attach, Log: s.opt.Log})
 	s.http = s.newHTTP()
 	return nil

@@ -45,7 +45,7 @@ func (p *Plane) specsSince(v sallyport.View, since sallyport.Revision) []agentap
 	seen := map[sallyport.EndpointID]bool{}
 	var out []agentapi.Spec
 	take := func(e *sallyport.Endpoint) {
-		if seen[e.ID] || !p.concernsAgents(nets, e) {
+		if seen[e.ID] || !p.concernsAgents(e) {
 			return
 		}
 		seen[e.ID] = true
@@ -64,15 +64,15 @@ func (p *Plane) specsSince(v sallyport.View, since sallyport.Revision) []agentap
 	return out
 }
 
-// concernsAgents reports whether agents have to know of the endpoint. What shall
-// be closed they always have to: a network may have been carried before the
-// configuration said otherwise.
-func (p *Plane) concernsAgents(nets *Networks, e *sallyport.Endpoint) bool {
+// concernsAgents reports whether agents have to know of the endpoint: all but
+// what nobody carries. Where the configuration has taken the network from them
+// since, the spec fails there, and what stood is cut.
+func (p *Plane) concernsAgents(e *sallyport.Endpoint) bool {
 	switch {
 	case p.opt.Agentless, e.Status == sallyport.StatusPending, !e.Address.IsValid():
 		return false
 	case e.Status.Admitted():
-		return !e.Unattached && nets.attach(e.VPCID).Mode != agentapi.AttachNone
+		return !e.Unattached
 	}
 	return true
 }
@@ -189,7 +189,9 @@ func (a Agents) Report(ctx context.Context, agent string, results []agentapi.Rep
 	for _, r := range results {
 		id := sallyport.EndpointID(r.Endpoint)
 		e, ok := v.Endpoint(id)
-		if !ok || r.State == agentapi.StateClosed && e.Status == sallyport.StatusDeleting {
+		removed := ok && r.State == agentapi.StateClosed && e.Status == sallyport.StatusDeleting &&
+			sallyport.Revision(r.Rev) >= e.SpecRev // an older close proves nothing about this one
+		if !ok || removed {
 			p.acks.forget(id)
 			continue
 		}
@@ -225,8 +227,10 @@ func (p *Plane) needsStep(v sallyport.View, r agentapi.Report) bool {
 		return false // about a spec that is no longer wanted
 	}
 	switch r.State {
-	case agentapi.StateOpen, agentapi.StateUnattached:
+	case agentapi.StateOpen:
 		return e.Status == sallyport.StatusCreating
+	case agentapi.StateUnattached:
+		return e.Status.Admitted() && !e.Unattached
 	case agentapi.StateFailed:
 		return e.Status.Admitted()
 	default:
@@ -253,6 +257,10 @@ func (p *Plane) takeReport(tx sallyport.Tx, agent string, r agentapi.Report) {
 	if r.State == agentapi.StateFailed {
 		action = sallyport.ActionFail
 	}
+	if r.State == agentapi.StateUnattached && e.Status == sallyport.StatusAccepted {
+		p.detach(tx, e, rec)
+		return
+	}
 	next, changed, err := e.Apply(action, rec.At)
 	if err != nil || !changed {
 		return
@@ -266,6 +274,14 @@ func (p *Plane) takeReport(tx sallyport.Tx, agent string, r agentapi.Report) {
 	if action == sallyport.ActionFail {
 		next.SpecRev = next.Rev // what is left of it shall be closed
 	}
+	tx.PutEndpoint(&next)
+}
+
+// detach marks an accepted endpoint as carried by nobody any more.
+func (*Plane) detach(tx sallyport.Tx, e *sallyport.Endpoint, rec sallyport.Record) {
+	rec.Action = "detach"
+	next := *e
+	next.Unattached, next.Rev = true, tx.Record(rec)
 	tx.PutEndpoint(&next)
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 
+	"github.com/sallyport-net/sallyport/internal/agentapi"
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
@@ -85,7 +86,7 @@ func (p *Plane) judge(tx sallyport.Tx, s *sallyport.Service, ids []sallyport.End
 		}
 		if changed && a == sallyport.ActionAccept {
 			// Whether an agent can carry it is asked anew with every accept.
-			next.Unattached = p.unattached(p.networks.Load(), s, e.VPCID)
+			next.Unattached = p.unattached(p.networks.Load(), s, e.VPCID) && p.quiet(e)
 			if next.Unattached {
 				next, _, _ = next.Apply(sallyport.ActionConfirm, now)
 			}
@@ -93,6 +94,17 @@ func (p *Plane) judge(tx sallyport.Tx, s *sallyport.Service, ids []sallyport.End
 		steps = append(steps, step{from: e, to: &next, changed: changed})
 	}
 	return steps, nil
+}
+
+// quiet reports whether surely nothing stands for the endpoint. Where an agent
+// may still carry it, it has to hear of the accept, or it would never hear of
+// the reject before.
+func (p *Plane) quiet(e *sallyport.Endpoint) bool {
+	if e.Unattached || e.Status == sallyport.StatusPending {
+		return true
+	}
+	a, known := p.acks.latest(e.ID)
+	return known && a.state == agentapi.StateClosed && a.rev >= e.SpecRev
 }
 
 // carryOut records one step and stores it where it changed something.

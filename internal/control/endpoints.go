@@ -191,8 +191,12 @@ func (p *Plane) DeleteEndpoint(ctx context.Context, c sallyport.Call, id sallypo
 		gone = p.deleteEndpoint(tx, c, e)
 		return nil
 	})
-	if err != nil || gone == nil {
+	if err != nil {
 		return err
+	}
+	if gone == nil {
+		p.acks.forget(id) // what an agent once said of it
+		return nil
 	}
 	return ignoreUnconfirmed(p.awaitRemovals(ctx, []*wait{gone}))
 }
@@ -246,7 +250,8 @@ func (p *Plane) awaitRemovals(ctx context.Context, waits []*wait) error {
 		select {
 		case <-w.done:
 		case <-timer.C:
-			return p.unconfirmed()
+			return sallyport.Refuse(sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed,
+				"the removal is kept and goes on, but the data plane has not confirmed it within %s", p.opt.ConfirmWait)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

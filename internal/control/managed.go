@@ -120,7 +120,7 @@ type ConfiguredInstance struct {
 
 // SyncInstances makes the stored configured instances those of the file: new
 // ones are made, changed addresses and ports taken over. One that left the file
-// stays and can be deleted like any other.
+// stays, and can from then on be deleted like any other.
 func (p *Plane) SyncInstances(ctx context.Context, want []ConfiguredInstance) error {
 	return p.store.Update(ctx, func(tx sallyport.Tx) error {
 		for _, w := range want {
@@ -136,8 +136,28 @@ func (p *Plane) SyncInstances(ctx context.Context, want []ConfiguredInstance) er
 			}
 			p.refreshInstance(tx, c, old, w.NewInstance)
 		}
+		p.releaseInstances(tx, want)
 		return nil
 	})
+}
+
+// releaseInstances marks the instances that left the file as nobody's but their
+// owners'.
+func (p *Plane) releaseInstances(tx sallyport.Tx, want []ConfiguredInstance) {
+	var left []*sallyport.Instance
+	tx.EachInstance(func(i *sallyport.Instance) bool {
+		if i.Configured && !slices.ContainsFunc(want, func(w ConfiguredInstance) bool { return w.ID == i.ID }) {
+			left = append(left, i)
+		}
+		return true
+	})
+	for _, i := range left {
+		rec := p.record(systemCall("system", "configuration"), instanceTarget(i.ID, "update"), sallyport.OutcomeDone)
+		rec.ProjectID, rec.Detail = i.ProjectID, "left the configuration"
+		next := *i
+		next.Configured, next.UpdatedAt, next.Rev = false, rec.At, tx.Record(rec)
+		tx.PutInstance(&next)
+	}
 }
 
 // refreshInstance takes over what the file says of an instance that exists.

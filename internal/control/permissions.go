@@ -69,7 +69,9 @@ func (p *Plane) ChangePermissions(ctx context.Context, c sallyport.Call, id sall
 				CreatedAt: rec.At.Add(-time.Duration(i) * time.Microsecond),
 			})
 		}
-		if len(gone) > 0 && cmp.Or(s.OnRevoke, p.opt.OnRevoke) == sallyport.RevokeCut {
+		// Asked of what is asked for, not of what is found: a repeated call waits
+		// again for the cuts that the first one did not see confirmed.
+		if ch.Removes() && cmp.Or(s.OnRevoke, p.opt.OnRevoke) == sallyport.RevokeCut {
 			waits = p.revoke(tx, c, s, waits)
 		}
 		out, _ = tx.Permissions(allPermissions(id))
@@ -129,6 +131,12 @@ func (p *Plane) revoke(tx sallyport.Tx, c sallyport.Call, s *sallyport.Service, 
 			}
 		})
 	}
+	// Those rejected before may still wait for their cut.
+	eachEndpoint(tx, s.ID, sallyport.StatusRejected, func(e *sallyport.Endpoint) {
+		if !e.Unattached && e.DomainID != s.DomainID && !tx.Admits(s.ID, e.DomainID) {
+			waits = append(waits, p.acks.expect(e.ID, e.SpecRev))
+		}
+	})
 	for _, e := range lost {
 		next, changed, err := e.Apply(sallyport.ActionReject, p.now())
 		if err != nil {

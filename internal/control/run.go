@@ -21,12 +21,20 @@ const (
 	// they prove is durable already; a flush of their own for each would make
 	// every reject pay for two.
 	notesLinger = 20 * time.Millisecond
+	// notesTries is how often a flush is tried, with pauses that double: a database
+	// that is away for longer than about a second loses proofs, not decisions.
+	notesTries = 6
 	// flushWait bounds the last flush when the plane stops.
 	flushWait = 5 * time.Second
 )
 
 // noteLater stores a record that nobody waits for with the next flush.
 func (p *Plane) noteLater(ctx context.Context, r sallyport.Record) {
+	select {
+	case p.notes <- &r: // also when ctx has ended: what is queued is still flushed
+		return
+	default:
+	}
 	select {
 	case p.notes <- &r:
 	case <-ctx.Done():
@@ -50,7 +58,7 @@ func (p *Plane) confirmLater(ctx context.Context, id sallyport.EndpointID) {
 // Run carries out what follows by itself until ctx ends. When it returns, no
 // goroutine of the plane is left.
 func (p *Plane) Run(ctx context.Context) error {
-	if err := p.sweep(ctx); err != nil {
+	if err := p.Sweep(ctx); err != nil {
 		return ignoreEnd(ctx, fmt.Errorf("sweep: %w", err))
 	}
 	var notes sync.WaitGroup
@@ -99,15 +107,21 @@ func (p *Plane) flush(ctx context.Context, batch []*sallyport.Record) {
 			more = false
 		}
 	}
-	err := p.store.Update(context.WithoutCancel(ctx), func(tx sallyport.Tx) error {
-		for _, r := range batch {
-			tx.Record(*r)
+	var err error
+	for try := range notesTries {
+		err = p.store.Update(context.WithoutCancel(ctx), func(tx sallyport.Tx) error {
+			for _, r := range batch {
+				tx.Record(*r)
+			}
+			return nil
+		})
+		if err == nil {
+			return
 		}
-		return nil
-	})
-	if err != nil {
-		p.opt.Log.ErrorContext(ctx, "storing the proof of cuts", "records", len(batch), "err", err)
+		timer.Reset(notesLinger << try)
+		<-timer.C
 	}
+	p.opt.Log.ErrorContext(ctx, "storing the proof of cuts", "records", len(batch), "err", err)
 }
 
 func ignoreEnd(ctx context.Context, err error) error {
@@ -117,9 +131,9 @@ func ignoreEnd(ctx context.Context, err error) error {
 	return err
 }
 
-// sweep settles what an earlier run left between two steps and no agent will
+// Sweep settles what an earlier run left between two steps and no agent will
 // ever report on.
-func (p *Plane) sweep(ctx context.Context) error {
+func (p *Plane) Sweep(ctx context.Context) error {
 	v, err := p.store.View(ctx)
 	if err != nil {
 		return err
@@ -162,9 +176,7 @@ func (p *Plane) settle(ctx context.Context, id sallyport.EndpointID) error {
 		case sallyport.StatusAccepted:
 			rec := p.record(systemCall("system", "configuration"), endpointTarget(id, e.ServiceID, "detach"), sallyport.OutcomeDone)
 			rec.From, rec.To = e.Status.String(), e.Status.String()
-			next := *e
-			next.Unattached, next.Rev = true, tx.Record(rec)
-			tx.PutEndpoint(&next)
+			p.detach(tx, e, rec)
 		case sallyport.StatusDeleting:
 			p.takeReport(tx, "none", agentapi.Report{Endpoint: string(id), Rev: int64(e.SpecRev), State: agentapi.StateClosed})
 		default:

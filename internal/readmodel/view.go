@@ -245,6 +245,9 @@ func (m *Model) Instances(q sallyport.InstanceQuery) ([]*sallyport.Instance, int
 	return p.instances.search(q.Page, func(i *sallyport.Instance) bool { return q.Kind == "" || i.Kind == q.Kind })
 }
 
+// EachInstance calls yield for the managed resources of all projects.
+func (m *Model) EachInstance(yield func(*sallyport.Instance) bool) { m.instances.Scan(yield) }
+
 // Subnet returns the network given to a subnet.
 func (m *Model) Subnet(id sallyport.SubnetID) (*sallyport.SubnetLease, bool) {
 	return m.subnets.Get(&sallyport.SubnetLease{ID: id})

@@ -86,6 +86,11 @@ type PermissionChange struct {
 	Replace bool
 }
 
+// Removes reports whether the change asks for the removal of records.
+func (c PermissionChange) Removes() bool {
+	return c.Replace || len(c.RemoveValues)+len(c.RemoveIDs) > 0
+}
+
 // Note is the owner's description of one connection.
 type Note struct {
 	Endpoint    EndpointID

@@ -180,6 +180,9 @@ type View interface {
 	// Instances returns one page of a project's managed resources and the number
 	// of all that match.
 	Instances(q InstanceQuery) ([]*Instance, int)
+	// EachInstance calls yield for the managed resources of all projects until it
+	// returns false.
+	EachInstance(yield func(*Instance) bool)
 	// Subnet returns the network given to a subnet.
 	Subnet(id SubnetID) (*SubnetLease, bool)
 	// LastSubnet returns the highest network that was given, invalid before the

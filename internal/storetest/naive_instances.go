@@ -24,3 +24,12 @@ func (n *Naive) Instances(q sallyport.InstanceQuery) ([]*sallyport.Instance, int
 	}
 	return page(all, q.Page, func(i *sallyport.Instance) key { return key{i.CreatedAt, i.UpdatedAt, string(i.ID)} })
 }
+
+// EachInstance calls yield for every managed resource.
+func (n *Naive) EachInstance(yield func(*sallyport.Instance) bool) {
+	for _, i := range n.instances {
+		if !yield(i) {
+			return
+		}
+	}
+}

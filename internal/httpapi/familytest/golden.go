@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"github.com/sallyport-net/sallyport/internal/httpapi/edge"
 )
 
 // goldenDir is where a family keeps its conversations.
@@ -32,6 +35,24 @@ type Goldens map[string][]int
 // with the files. update rewrites the files, and never the statuses.
 func (g Goldens) Play(t *testing.T, w World, update bool) {
 	t.Helper()
+	Player{Serve: func(t *testing.T, _ string) *httptest.Server { //nolint:thelper // it is no helper of a test, but a part of one
+		return w.Serve(t)
+	}}.Play(t, g, update)
+}
+
+// Player plays the conversations of a family that has servers of its own.
+type Player struct {
+	// Serve serves the family until the test ends, for the conversation of that
+	// name and for no other.
+	Serve func(t *testing.T, name string) *httptest.Server
+	// NoNull refuses every answer that has the word null in it.
+	NoNull bool
+}
+
+// Play plays every conversation on a server of its own and compares the answers
+// with the files. update rewrites the files, and never the statuses.
+func (p Player) Play(t *testing.T, g Goldens, update bool) {
+	t.Helper()
 	files, err := filepath.Glob(goldenDir + "/*.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -44,27 +65,32 @@ func (g Goldens) Play(t *testing.T, w World, update bool) {
 	for name, statuses := range g {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			converse(t, filepath.Join(goldenDir, name+".txt"), w, statuses, update)
+			p.converse(t, name, statuses, update)
 		})
 	}
 }
 
-// converse plays the requests of a file in one world.
-func converse(t *testing.T, file string, w World, statuses []int, update bool) {
+// converse plays the requests of a file on one server.
+func (p Player) converse(t *testing.T, name string, statuses []int, update bool) {
 	t.Helper()
+	file := filepath.Join(goldenDir, name+".txt")
 	want, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := &txtar.Archive{Comment: want.Comment}
-	srv := w.Serve(t)
+	srv := p.Serve(t, name)
 	ids := newIDs(t, want)
 	var answered []int
 	for _, section := range want.Files {
 		if section.Name != "request" {
 			continue
 		}
-		status, body := readRequest(ids.real(string(section.Data))).send(t, srv.Client(), srv.URL)
+		q := readRequest(ids.real(string(section.Data)))
+		status, body := q.send(t, srv.Client(), srv.URL)
+		if p.NoNull && strings.Contains(body, "null") {
+			t.Errorf("%s %s: null in %s", q.method, q.path, body)
+		}
 		answered = append(answered, status)
 		got.Files = append(got.Files, section, txtar.File{
 			Name: "response " + strconv.Itoa(status), Data: []byte(ids.stable(body) + "\n"),
@@ -81,6 +107,32 @@ func converse(t *testing.T, file string, w World, statuses []int, update bool) {
 	}
 	if diff := cmp.Diff(string(txtar.Format(want)), string(txtar.Format(got))); diff != "" {
 		t.Errorf("answers differ (-want +got):\n%s", diff)
+	}
+}
+
+// EachBody calls use with every body in the goldens that is sent to one of the
+// routes, and with the name of that one's operation.
+func EachBody(tb testing.TB, routes []edge.Route, use func(operation, body string)) {
+	tb.Helper()
+	route := routeOf(routes)
+	files, err := filepath.Glob(goldenDir + "/*.txt")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, section := range a.Files {
+			if section.Name != "request" {
+				continue
+			}
+			q := readRequest(string(section.Data))
+			if name := route(q.method, q.path); name != "" && q.body != "" {
+				use(name, q.body)
+			}
+		}
 	}
 }
 

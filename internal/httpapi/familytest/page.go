@@ -1,6 +1,7 @@
 package familytest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -24,6 +25,9 @@ type Page struct {
 	Head    string // what stands before the table, Markdown
 	Routes  []edge.Route
 	Goldens Goldens
+	// Examples are the conversations that examples are taken from, by operation,
+	// where that is not the one with the name of the operation.
+	Examples map[string]string
 	// Sentence returns what an error code says, in English.
 	Sentence func(code string) string
 }
@@ -51,17 +55,26 @@ func (p Page) Check(t *testing.T, update bool) {
 func (p Page) write(t *testing.T) string {
 	t.Helper()
 	src, seen, ops := readSource(t), p.readGoldens(t), Operations(t)
+	var names []string
+	paths := map[string][]string{}
+	first := map[string]edge.Route{}
+	for _, r := range p.Routes {
+		if paths[r.Name] == nil {
+			names, first[r.Name] = append(names, r.Name), r
+		}
+		paths[r.Name] = append(paths[r.Name], r.Method+" "+r.Path)
+	}
 	var b strings.Builder
 	b.WriteString(p.Head)
 	b.WriteString("\n| Operation | Request | Success |\n| --- | --- | --- |\n")
-	for _, r := range p.Routes {
-		fmt.Fprintf(&b, "| [%s](#%s) | `%s %s` | %d |\n", r.Name, strings.ToLower(r.Name), r.Method, r.Path, ops[r.Name].Success)
+	for _, name := range names {
+		fmt.Fprintf(&b, "| [%s](#%s) | `%s` | %d |\n", name, strings.ToLower(name), strings.Join(paths[name], "`, `"), ops[name].Success)
 	}
-	for _, r := range p.Routes {
-		fmt.Fprintf(&b, "\n## %s\n\n    %s %s\n", r.Name, r.Method, r.Path)
-		p.writeExample(t, &b, r.Name, seen[r.Name], ops[r.Name].Success)
-		writeParameters(&b, r.Path, src.query(r.Name), src.body(r.Name))
-		p.writeErrors(&b, seen[r.Name])
+	for _, name := range names {
+		fmt.Fprintf(&b, "\n## %s\n\n    %s\n", name, strings.Join(paths[name], "\n    "))
+		p.writeExample(t, &b, first[name], seen[name], ops[name].Success)
+		writeParameters(&b, first[name].Path, src.query(name), src.body(name))
+		p.writeErrors(&b, seen[name])
 	}
 	return b.String()
 }
@@ -76,11 +89,14 @@ type conversation struct {
 }
 
 // routeOf returns a function that tells which operation a request is.
-func (p Page) routeOf() func(method, path string) string {
+func routeOf(routes []edge.Route) func(method, path string) string {
 	mux := http.NewServeMux()
 	names := map[string]string{}
-	for _, r := range p.Routes {
-		pattern := r.Method + " " + r.Path
+	for _, r := range routes {
+		pattern := r.Method + " " + strings.TrimSuffix(r.Path, "/")
+		if r.Path == "/" {
+			pattern = r.Method + " /{$}"
+		}
 		names[pattern] = r.Name
 		mux.Handle(pattern, http.NotFoundHandler())
 	}
@@ -95,10 +111,10 @@ func (p Page) routeOf() func(method, path string) string {
 }
 
 // readGoldens returns what the goldens show, by operation. The example of an
-// operation is its first success in the file of its name.
+// operation is its first success in the file of its name, or in that of Examples.
 func (p Page) readGoldens(t *testing.T) map[string]*conversation {
 	t.Helper()
-	route, ops := p.routeOf(), Operations(t)
+	route, ops := routeOf(p.Routes), Operations(t)
 	all := map[string]*conversation{}
 	for name := range ops {
 		all[name] = &conversation{errors: map[string]bool{}}
@@ -128,7 +144,7 @@ func (p Page) readGoldens(t *testing.T) map[string]*conversation {
 					t.Fatalf("%s: %v", file, err)
 				}
 				c.errors[status+" "+e.Code] = true
-			case status == strconv.Itoa(ops[name].Success) && c.example == nil && file == name:
+			case status == strconv.Itoa(ops[name].Success) && c.example == nil && file == cmp.Or(p.Examples[name], name):
 				c.comment, c.example, c.answer = string(a.Comment), &q, answer
 			}
 		}
@@ -136,13 +152,17 @@ func (p Page) readGoldens(t *testing.T) map[string]*conversation {
 	return all
 }
 
-func (p Page) writeExample(t *testing.T, b *strings.Builder, name string, c *conversation, success int) {
+func (p Page) writeExample(t *testing.T, b *strings.Builder, r edge.Route, c *conversation, success int) {
 	t.Helper()
 	if c == nil || c.example == nil {
-		t.Errorf("%s has no example", name)
+		t.Errorf("%s has no example", r.Name)
 		return
 	}
-	fmt.Fprintf(b, "\n%s\n\n```http\n%s %s\n", strings.TrimSpace(c.comment), c.example.method, c.example.path)
+	fmt.Fprintf(b, "\n%s\n\n", strings.TrimSpace(c.comment))
+	if r.Public {
+		b.WriteString("No credentials are asked for.\n\n")
+	}
+	fmt.Fprintf(b, "```http\n%s %s\n", c.example.method, c.example.path)
 	if c.example.body != "" {
 		fmt.Fprintf(b, "\n%s\n", c.example.body)
 	}
@@ -185,6 +205,9 @@ func writeParameters(b *strings.Builder, path string, query []string, body []par
 		list = append(list, parameter{"query", name, "string"})
 	}
 	list = append(list, body...)
+	if len(list) == 0 {
+		return
+	}
 	b.WriteString("\n| Parameter | In | Type |\n| --- | --- | --- |\n")
 	for _, p := range list {
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", p.name, p.in, p.kind)

@@ -136,43 +136,62 @@ func (s *source) body(operation string) []parameter {
 	}
 	var list []parameter
 	ast.Inspect(f, func(n ast.Node) bool {
-		v, ok := n.(*ast.ValueSpec)
-		if !ok || v.Names[0].Name != "in" || v.Type == nil {
-			return true
-		}
-		id, ok := v.Type.(*ast.Ident)
-		if !ok {
-			return true
-		}
-		st, ok := s.types[id.Name].(*ast.StructType)
-		if !ok {
-			return true
-		}
-		for _, field := range st.Fields.List {
-			if field.Tag != nil {
-				tag, _ := strconv.Unquote(field.Tag.Value)
-				list = append(list, parameter{"body", reflect.StructTag(tag).Get("json"), kind(field.Type)})
-			}
+		if v, ok := n.(*ast.ValueSpec); ok && v.Names[0].Name == "in" && v.Type != nil {
+			s.fields("", v.Type, &list)
 		}
 		return true
 	})
 	return list
 }
 
-// kind names the JSON type of a field.
-func kind(e ast.Expr) string {
+// fields appends the fields of a struct, those of its parts behind a dot.
+func (s *source) fields(prefix string, of ast.Expr, list *[]parameter) {
+	if id, ok := of.(*ast.Ident); ok {
+		of = s.types[id.Name]
+	}
+	st, ok := of.(*ast.StructType)
+	if !ok {
+		return
+	}
+	for _, f := range st.Fields.List {
+		if f.Tag == nil {
+			continue
+		}
+		tag, _ := strconv.Unquote(f.Tag.Value)
+		name := prefix + reflect.StructTag(tag).Get("json")
+		kind, part, many := s.kind(f.Type)
+		*list = append(*list, parameter{"body", name, kind})
+		if many {
+			name += "[]"
+		}
+		s.fields(name+".", part, list) // none where there is no part
+	}
+}
+
+// kind names the JSON type of a field, and returns the struct in it if there is one.
+func (s *source) kind(e ast.Expr) (kind string, part ast.Expr, many bool) {
 	switch e := e.(type) {
 	case *ast.StarExpr:
-		return kind(e.X)
+		return s.kind(e.X)
+	case *ast.IndexExpr: // opt[T]
+		return s.kind(e.Index)
 	case *ast.ArrayType:
-		return "array of " + kind(e.Elt)
+		kind, part, _ := s.kind(e.Elt)
+		return "array of " + kind, part, true
+	case *ast.StructType:
+		return "object", e, false
+	case *ast.SelectorExpr: // json.RawMessage
+		return "any JSON", nil, false
 	case *ast.Ident:
 		switch e.Name {
-		case "string":
-			return "string"
-		case "bool", "flexBool":
-			return "boolean"
+		case "flexString", "string":
+			return "string", nil, false
+		case "flexBool", "bool":
+			return "boolean", nil, false
+		case "flexInt":
+			return "integer", nil, false
 		}
+		return "object", e, false
 	}
-	return "any JSON"
+	return "any JSON", nil, false
 }

@@ -1,43 +1,18 @@
 package vpcep
 
 import (
-	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sallyport-net/sallyport/internal/httpapi/familytest"
 )
-
-// documented is one operation of the reference.
-type documented struct {
-	Op      string `json:"op"`
-	Method  string `json:"method"`
-	Path    string `json:"path"`
-	Success int    `json:"success_status"`
-}
-
-func operations(t *testing.T) map[string]documented {
-	t.Helper()
-	data, err := os.ReadFile("testdata/operations.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []documented
-	if err := json.Unmarshal(data, &list); err != nil {
-		t.Fatal(err)
-	}
-	ops := make(map[string]documented, len(list))
-	for _, o := range list {
-		ops[o.Op] = o
-	}
-	return ops
-}
 
 // If this failed, a documented operation would have no route, a route would not
 // be documented, or it would stand at another path or method than clients use.
 func TestRoutesAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
-	ops := operations(t)
+	ops := familytest.Operations(t)
 	seen := map[string]bool{}
 	for _, r := range New(nil, Options{}).Routes {
 		o, ok := ops[r.Name]
@@ -68,12 +43,12 @@ func TestRoutesAreTheDocumentedOnes(t *testing.T) {
 // that no golden file shows with the status its clients accept.
 func TestEveryServedOperationHasAGolden(t *testing.T) {
 	t.Parallel()
-	ops := operations(t)
+	ops := familytest.Operations(t)
 	for _, r := range (&api{}).routes() {
 		found := false
-		for name, g := range goldens {
+		for name, statuses := range goldens {
 			op, _, _ := strings.Cut(name, "-")
-			found = found || op == r.Name && slices.Contains(g.statuses, ops[r.Name].Success)
+			found = found || op == r.Name && slices.Contains(statuses, ops[r.Name].Success)
 		}
 		if !found {
 			t.Errorf("%s has no golden with status %d", r.Name, ops[r.Name].Success)

@@ -3,52 +3,21 @@ package vpcep
 import (
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"net/http"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport-net/sallyport/internal/httpapi/edge"
+	"github.com/sallyport-net/sallyport/internal/httpapi/familytest"
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
-
-// reasons reads the constants of type Reason out of the domain's source, so
-// that a new one cannot be forgotten here.
-func reasons(t *testing.T) []sallyport.Reason {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "../../sallyport/error.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []sallyport.Reason
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok || len(spec.Values) != 1 || !strings.HasPrefix(spec.Names[0].Name, "Reason") {
-			return true
-		}
-		text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, sallyport.Reason(text))
-		return true
-	})
-	return list
-}
 
 // If this failed, a refusal of the domain would reach clients under a code that
 // says nothing, or under a status they do not expect.
 func TestEveryReasonHasACode(t *testing.T) {
 	t.Parallel()
-	list := reasons(t)
-	if len(list) < 25 {
-		t.Fatalf("found %d reasons in the domain's source", len(list))
-	}
+	list := familytest.Reasons(t)
 	for _, r := range list {
 		if _, ok := reasonAnswers[r]; !ok {
 			t.Errorf("the reason %s has no code", r)

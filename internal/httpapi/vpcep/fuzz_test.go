@@ -6,15 +6,13 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"golang.org/x/tools/txtar"
-
+	"github.com/sallyport-net/sallyport/internal/httpapi/familytest"
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
@@ -36,30 +34,12 @@ func pathOf(path, id string) string {
 // its route.
 func goldenBodies(f *testing.F, use func(route int, body string)) {
 	f.Helper()
-	route := routeOf()
+	routes := New(nil, Options{}).Routes
 	number := map[string]int{}
-	for i, r := range New(nil, Options{}).Routes {
+	for i, r := range routes {
 		number[r.Name] = i
 	}
-	files, err := filepath.Glob("testdata/golden/*.txt")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range files {
-		a, err := txtar.ParseFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, section := range a.Files {
-			if section.Name != "request" {
-				continue
-			}
-			q := readRequest(string(section.Data))
-			if name := route(q.method, q.path); name != "" && q.body != "" {
-				use(number[name], q.body)
-			}
-		}
-	}
+	familytest.EachBody(f, routes, func(operation, body string) { use(number[operation], body) })
 }
 
 // If this failed, some body would be answered with a fault of ours, would carry

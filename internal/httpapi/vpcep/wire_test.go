@@ -1,12 +1,15 @@
 package vpcep
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport-net/sallyport/internal/httpapi/familytest"
 )
 
 // If this failed, a client would read a time of another zone as UTC, or one that
@@ -100,9 +103,12 @@ func TestUnknownIDsAreGone(t *testing.T) {
 		}
 		seen++
 		for id, want := range ids {
-			status, answer := send(t, srv.Client(), srv.URL, r.Method+" "+pathOf(r.Path, id)+"\nX-Auth-Token: owner\n\n"+bodies[r.Name])
+			status, answer := familytest.Ask(t, srv.Client(), srv.URL, "owner", r.Method, pathOf(r.Path, id), bodies[r.Name])
+			if bytes.Contains(answer, []byte("null")) {
+				t.Errorf("%s of %s: null in %s", r.Name, id, answer)
+			}
 			var got errorAnswer
-			if err := json.Unmarshal([]byte(answer), &got); err != nil || status != 404 || got.ErrorCode != want {
+			if err := json.Unmarshal(answer, &got); err != nil || status != 404 || got.ErrorCode != want {
 				t.Errorf("%s of %s is answered with %d %s, want 404 %s", r.Name, id, status, answer, want)
 			}
 		}
