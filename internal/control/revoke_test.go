@@ -218,3 +218,81 @@ func TestDetachedNetworkIsTold(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// If this fails, an owner who repeats a revocation that was not confirmed reads
+// a success while bytes still pass.
+func TestRepeatedRevocationWaitsAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, control.Options{OnRevoke: sallyport.RevokeCut, ConfirmWait: impatience})
+	h := &hand{r: r}
+	id := r.service()
+	e := r.endpoint(id)
+	if _, err := r.decide(id, e.ID, sallyport.ActionAccept); err != nil {
+		t.Fatal(err)
+	}
+	h.report(h.spec(e.ID), agentapi.StateOpen, "")
+	for range 2 {
+		err := r.forbid(id, "iam:domain::"+string(consumerDomain))
+		mustRefuse(t, err, sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed)
+	}
+	h.report(h.spec(e.ID), agentapi.StateClosed, "")
+	if err := r.forbid(id, "iam:domain::"+string(consumerDomain)); err != nil {
+		t.Errorf("after the cut: %v", err)
+	}
+}
+
+// If this fails, a report about an older close ends the wait for a newer cut.
+func TestStaleCloseEndsNoWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, control.Options{ConfirmWait: impatience})
+	h := &hand{r: r}
+	id := r.service()
+	e := r.endpoint(id)
+	if _, err := r.decide(id, e.ID, sallyport.ActionReject); err == nil {
+		t.Fatal("a reject was confirmed by nobody")
+	}
+	stale := h.spec(e.ID)
+	if _, err := r.decide(id, e.ID, sallyport.ActionAccept); err != nil {
+		t.Fatal(err)
+	}
+	h.report(h.spec(e.ID), agentapi.StateOpen, "")
+	_, err := r.decide(id, e.ID, sallyport.ActionReject)
+	mustRefuse(t, err, sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed)
+	if err := r.plane.DeleteEndpoint(t.Context(), consumer(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.report(stale, agentapi.StateClosed, "")
+	if got := r.status(e.ID); got != sallyport.StatusDeleting {
+		t.Errorf("the endpoint is %s after a report about an older spec", got)
+	}
+	h.report(h.spec(e.ID), agentapi.StateClosed, "")
+	until(t, "the endpoint is gone", func() bool { return r.status(e.ID) == 0 })
+}
+
+// If this fails, an endpoint is called unattached while its forwarder stands,
+// and the agent never hears that it was rejected.
+func TestAcceptAfterReloadReachesTheAgent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, control.Options{ConfirmWait: impatience})
+	h := &hand{r: r}
+	id := r.service()
+	e := r.endpoint(id)
+	if _, err := r.decide(id, e.ID, sallyport.ActionAccept); err != nil {
+		t.Fatal(err)
+	}
+	h.report(h.spec(e.ID), agentapi.StateOpen, "")
+	nets := networks()
+	vpc := nets.VPCs[hostVPC]
+	vpc.Attach.Mode = agentapi.AttachNone
+	nets.VPCs[hostVPC] = vpc
+	r.plane.SetNetworks(nets)
+	_, err := r.decide(id, e.ID, sallyport.ActionReject)
+	mustRefuse(t, err, sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed)
+	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
+	sp := h.spec(e.ID)
+	if sp.Attach.Mode != agentapi.AttachNone {
+		t.Errorf("the agent is told to use %+v", sp.Attach)
+	}
+	h.report(sp, agentapi.StateFailed, "this network is not carried here")
+	until(t, "the endpoint is failed", func() bool { return r.status(e.ID) == sallyport.StatusFailed })
+}
