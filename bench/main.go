@@ -61,6 +61,7 @@ type options struct {
 	binary, dir, results, label, profile string
 	note, command                        string // the command is the one that does the same elsewhere
 	quick, size                          bool
+	named                                bool // -label was given
 	only                                 *regexp.Regexp
 
 	rounds             int
@@ -94,7 +95,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	set.StringVar(&o.label, "label", defaultLabel, "second part of the results' name, after the date")
 	set.StringVar(&o.note, "note", "", "why goals are missed, for the page")
 	set.StringVar(&o.profile, "profile", "", "directory for profiles of the server, which then is this program; nothing is kept")
-	only := set.String("only", "", "regular expression: measure only these parts (small, large, memory, postgres-small, postgres-large), keep nothing")
+	only := set.String("only", "", "regular expression: measure only these parts (small, large, memory, postgres-small, postgres-large); kept only with -label")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
@@ -105,7 +106,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 		o.rounds, o.round, o.warm, o.settle = 3, 200*time.Millisecond, 100*time.Millisecond, time.Second
 		o.services, o.hotLarge, o.cuts = 500, 2000, 40
 	}
-	if o.size && o.label == defaultLabel {
+	o.named = o.label != defaultLabel
+	if o.size && !o.named {
 		o.label = "size"
 	}
 	o.command = "go run ./bench"
@@ -122,8 +124,11 @@ func parse(args []string, errs io.Writer) (options, error) {
 	return o, nil
 }
 
-// keeps reports whether the results are to be kept: only those of a whole run are.
-func (o *options) keeps() bool { return !o.quick && o.profile == "" && o.only.String() == "" }
+// keeps reports whether the results are to be kept: those of a whole run are, and
+// those of a part only under a name of their own.
+func (o *options) keeps() bool {
+	return !o.quick && o.profile == "" && (o.only.String() == "" || o.named)
+}
 
 // bench is one run.
 type bench struct {
