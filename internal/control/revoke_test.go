@@ -17,6 +17,15 @@ func (r *rig) forbid(id sallyport.ServiceID, values ...string) error {
 	return err
 }
 
+// reattached are the usual networks with one of them attached otherwise.
+func reattached(id sallyport.VPCID, mode agentapi.AttachMode) control.Networks {
+	nets := networks()
+	vpc := nets.VPCs[id]
+	vpc.Attach.Mode = mode
+	nets.VPCs[id] = vpc
+	return nets
+}
+
 // inDetached makes an endpoint in the network that nobody carries.
 func inDetached(n *sallyport.NewEndpoint) { n.VPCID, n.SubnetID = detached, noneSubnet }
 
@@ -96,10 +105,7 @@ func TestUnattachedIsNeverOffered(t *testing.T) {
 	id := r.service()
 	e := r.endpoint(id, inDetached)
 	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusAccepted)
-	nets := networks()
-	vpc := nets.VPCs[detached]
-	vpc.Attach.Mode = agentapi.AttachHost
-	nets.VPCs[detached] = vpc
+	nets := reattached(detached, agentapi.AttachHost)
 	r.plane.SetNetworks(nets)
 	d, err := r.plane.Agents().Changes(t.Context(), "hand", 0)
 	if err != nil {
@@ -202,10 +208,7 @@ func TestDetachedNetworkIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.report(h.spec(e.ID), agentapi.StateOpen, "")
-	nets := networks()
-	vpc := nets.VPCs[hostVPC]
-	vpc.Attach.Mode = agentapi.AttachNone
-	nets.VPCs[hostVPC] = vpc
+	nets := reattached(hostVPC, agentapi.AttachNone)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- control.New(r.store, control.Options{Networks: nets}).Run(ctx) }()
@@ -281,10 +284,7 @@ func TestAcceptAfterReloadReachesTheAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.report(h.spec(e.ID), agentapi.StateOpen, "")
-	nets := networks()
-	vpc := nets.VPCs[hostVPC]
-	vpc.Attach.Mode = agentapi.AttachNone
-	nets.VPCs[hostVPC] = vpc
+	nets := reattached(hostVPC, agentapi.AttachNone)
 	r.plane.SetNetworks(nets)
 	_, err := r.decide(id, e.ID, sallyport.ActionReject)
 	mustRefuse(t, err, sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed)
