@@ -1,7 +1,6 @@
 package control_test
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -209,17 +208,13 @@ func TestDetachedNetworkIsTold(t *testing.T) {
 	}
 	h.report(h.spec(e.ID), agentapi.StateOpen, "")
 	nets := reattached(hostVPC, agentapi.AttachNone)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- control.New(r.store, control.Options{Networks: nets}).Run(ctx) }()
+	if err := control.New(r.store, control.Options{Networks: nets}).Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	until(t, "the endpoint is called unattached", func() bool {
 		now, _ := r.view().Endpoint(e.ID)
 		return now.Unattached && now.Status == sallyport.StatusAccepted
 	})
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
 
 // If this fails, an owner who repeats a revocation that was not confirmed reads

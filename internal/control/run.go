@@ -2,8 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -55,12 +53,9 @@ func (p *Plane) confirmLater(ctx context.Context, id sallyport.EndpointID) {
 	}
 }
 
-// Run carries out what follows by itself until ctx ends. When it returns, no
-// goroutine of the plane is left.
+// Run carries out what follows by itself until ctx ends; Sweep, before it, what
+// an earlier run left. When it returns, no goroutine of the plane is left.
 func (p *Plane) Run(ctx context.Context) error {
-	if err := p.Sweep(ctx); err != nil {
-		return ignoreEnd(ctx, fmt.Errorf("sweep: %w", err))
-	}
 	var notes sync.WaitGroup
 	defer notes.Wait()
 	notes.Go(func() { p.keepNotes(ctx) })
@@ -122,13 +117,6 @@ func (p *Plane) flush(ctx context.Context, batch []*sallyport.Record) {
 		<-timer.C
 	}
 	p.opt.Log.ErrorContext(ctx, "storing the proof of cuts", "records", len(batch), "err", err)
-}
-
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
-	}
-	return err
 }
 
 // Sweep settles what an earlier run left between two steps and no agent will
