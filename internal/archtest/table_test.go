@@ -37,8 +37,8 @@ var arrows = map[string]row{
 	"internal/app": {
 		may: []string{
 			"internal/agent", "internal/agentapi", "internal/config", "internal/console", "internal/control",
-			"internal/forward", "internal/httpapi/...", "internal/identity/...", "internal/netattach",
-			"internal/readmodel", "internal/sallyport", "internal/sqlstore",
+			"internal/engine", "internal/forward", "internal/health", "internal/httpapi/...", "internal/identity/...", "internal/netattach", "internal/nft",
+			"internal/readmodel", "internal/resolver", "internal/sallyport", "internal/sqlstore",
 		},
 		why: "app wires everything that serves, and nothing of the command line or of the tests",
 	},
@@ -90,7 +90,7 @@ var arrows = map[string]row{
 		why:     "signatures are checked by the server and made by the command line: they stand alone",
 	},
 	"internal/agent": {
-		may: []string{"internal/agentapi", "internal/forward", "internal/netattach"},
+		may: []string{"internal/agentapi", "internal/engine", "internal/netattach", "internal/resolver"},
 		why: "an agent shares only the protocol with the server, so that it can serve a newer one",
 	},
 	"internal/agentapi": {
@@ -100,6 +100,22 @@ var arrows = map[string]row{
 	"internal/forward": {
 		may: []string{"internal/netattach"},
 		why: "the data plane carries bytes and knows neither agents nor the server",
+	},
+	"internal/engine": {
+		may: []string{"internal/forward", "internal/health", "internal/netattach", "internal/nft"},
+		why: "one endpoint is carried by both engines behind one door; neither engine knows the other",
+	},
+	"internal/nft": {
+		may: []string{"internal/netattach"},
+		why: "the kernel engine translates packets and knows neither agents nor the other engine",
+	},
+	"internal/health": {
+		may: []string{"internal/netattach"},
+		why: "a check knows a backend's address and nothing of who forwards to it",
+	},
+	"internal/resolver": {
+		may: []string{"internal/netattach"},
+		why: "the DNS server answers from a table that the agent keeps",
 	},
 	"internal/netattach": {
 		why: "where a socket is made depends on the operating system alone",

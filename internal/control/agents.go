@@ -216,6 +216,9 @@ func (p *Plane) provesCut(e *sallyport.Endpoint, r agentapi.Report) bool {
 		have.rev < sallyport.Revision(r.Rev)
 }
 
+// Observe takes the activity of endpoints.
+func (a Agents) Observe(context.Context, string, []agentapi.Activity) error { return nil }
+
 // needsStep reports whether a result changes an endpoint.
 func (p *Plane) needsStep(v sallyport.View, r agentapi.Report) bool {
 	e, ok := v.Endpoint(sallyport.EndpointID(r.Endpoint))

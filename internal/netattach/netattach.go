@@ -1,10 +1,11 @@
 // Package netattach says where an address is bound and dialled: inside which
-// network a socket is made. Today there is one attachment, the host itself; a
-// network namespace and a tunnel are further implementations of Network. A
+// network a socket is made. The host itself is one attachment, a named network
+// namespace another; a tunnel would be a third implementation of Network. A
 // socket keeps the network it was made in, so bytes can be spliced between two
 // sockets of different networks.
 //
-// It imports the standard library only. It starts no goroutines.
+// It imports the standard library, golang.org/x/sys and the netlink libraries. It
+// starts no goroutines that outlive a call.
 package netattach
 
 import (
@@ -23,6 +24,9 @@ import (
 // its methods MUST return promptly, leaving nothing open, once ctx has ended: a
 // cut waits for them.
 type Network interface {
+	// String names the network for people: "host", "namespace red".
+	String() string
+
 	// Listen opens a listening TCP socket on exactly addr, port 0 meaning any
 	// free one. Accepted connections have TCP keep-alive on. The error is a
 	// *BindError when the network refuses the address.
@@ -30,6 +34,15 @@ type Network interface {
 
 	// Dial opens a TCP connection to addr with TCP keep-alive on.
 	Dial(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, error)
+
+	// ListenPacket opens a UDP socket on exactly addr; its errors are Listen's.
+	ListenPacket(ctx context.Context, addr netip.AddrPort) (*net.UDPConn, error)
+
+	// Hold makes addr an address of the network until release is called, so that
+	// it can be bound: where it is one already, nothing changes, then or at the
+	// release. Holding one address twice is fine; the last release counts. Release
+	// must be called exactly once. On the host Hold does nothing.
+	Hold(ctx context.Context, addr netip.Addr) (release func(), err error)
 }
 
 // firstUnprivilegedPort is where ports begin that need no capability, as Linux
@@ -107,6 +120,23 @@ func (host) Listen(ctx context.Context, addr netip.AddrPort) (*net.TCPListener, 
 	}
 	return ln.(*net.TCPListener), nil
 }
+
+func (host) ListenPacket(ctx context.Context, addr netip.AddrPort) (*net.UDPConn, error) {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	if !addr.IsValid() {
+		return nil, &BindError{Addr: addr, Err: errors.New("no address is given")}
+	}
+	var lc net.ListenConfig
+	conn, err := lc.ListenPacket(ctx, "udp"+family(addr.Addr())[len("tcp"):], addr.String())
+	if err != nil {
+		return nil, &BindError{Addr: addr, Err: err}
+	}
+	return conn.(*net.UDPConn), nil
+}
+
+func (host) Hold(context.Context, netip.Addr) (release func(), err error) { return func() {}, nil }
+
+func (host) String() string { return "host" }
 
 func (host) Dial(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, error) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
