@@ -55,6 +55,8 @@ const firstUnprivilegedPort = 1024
 type BindError struct {
 	// Addr is the address that was asked for.
 	Addr netip.AddrPort
+	// Network is the String of the network that refused it; "" is the host.
+	Network string
 	// Err is the cause, with the system's error number inside.
 	Err error
 }
@@ -62,19 +64,23 @@ type BindError struct {
 // Error is one lower-case sentence without the system's wording where the cause
 // is a known one.
 func (e *BindError) Error() string {
+	where, in := "this host", "on this host"
+	if e.Network != "" {
+		where, in = e.Network, "in "+e.Network
+	}
 	switch {
 	case errors.Is(e.Err, syscall.EADDRINUSE):
-		return fmt.Sprintf("address %s is already in use on this host", e.Addr)
+		return fmt.Sprintf("address %s is already in use %s", e.Addr, in)
 	case errors.Is(e.Err, syscall.EADDRNOTAVAIL):
-		return fmt.Sprintf("address %s is not on this host", e.Addr.Addr())
+		return fmt.Sprintf("address %s is not %s", e.Addr.Addr(), in)
 	case errors.Is(e.Err, syscall.EACCES) && e.Addr.Port() < firstUnprivilegedPort:
 		return fmt.Sprintf("port %d needs the capability CAP_NET_BIND_SERVICE", e.Addr.Port())
 	case errors.Is(e.Err, syscall.EACCES), errors.Is(e.Err, syscall.EPERM):
-		return fmt.Sprintf("this host does not permit binding %s", e.Addr)
+		return fmt.Sprintf("%s does not permit binding %s", where, e.Addr)
 	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
 		return fmt.Sprintf("no file descriptor is left to bind %s: raise the limit on open files", e.Addr)
 	case errors.Is(e.Err, syscall.EAFNOSUPPORT):
-		return fmt.Sprintf("the address family of %s is switched off on this host", e.Addr.Addr())
+		return fmt.Sprintf("the address family of %s is switched off %s", e.Addr.Addr(), in)
 	}
 	return fmt.Sprintf("bind %s: %v", e.Addr, e.Err)
 }

@@ -50,6 +50,22 @@ func TestBindErrorSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// If this fails, an operator looks on the host for what a namespace refused.
+func TestBindErrorNamesTheNamespace(t *testing.T) {
+	addr := netip.MustParseAddrPort("10.0.0.7:8080")
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EADDRINUSE:    "address 10.0.0.7:8080 is already in use in namespace red",
+		syscall.EADDRNOTAVAIL: "address 10.0.0.7 is not in namespace red",
+		syscall.EPERM:         "namespace red does not permit binding 10.0.0.7:8080",
+		syscall.EAFNOSUPPORT:  "the address family of 10.0.0.7 is switched off in namespace red",
+	} {
+		err := &netattach.BindError{Addr: addr, Network: "namespace red", Err: errno}
+		if got := err.Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // The real kernel must give the errors that the sentences above are made for.
 func TestHostListenErrors(t *testing.T) {
 	ln, err := netattach.Host().Listen(t.Context(), netip.MustParseAddrPort("127.64.9.1:0"))

@@ -15,7 +15,10 @@ import (
 // and nothing where it is the same.
 type Thread struct {
 	own int // descriptor of the namespace the thread began in
-	now int // of the one it is in
+	// in is the network the thread is in, nil for the one it began in. The network
+	// and not its descriptor is compared: the number of a closed one is given out
+	// again.
+	in Network
 }
 
 // entered is a Network that has a namespace of its own.
@@ -32,22 +35,22 @@ func NewThread() (*Thread, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the thread's own network namespace: %w", err)
 	}
-	return &Thread{own: fd, now: fd}, nil
+	return &Thread{own: fd}, nil
 }
 
 // Enter makes the sockets that the thread opens from now on belong to the network.
 func (t *Thread) Enter(n Network) error {
-	fd := t.own
+	fd, in := t.own, Network(nil)
 	if e, ok := n.(entered); ok {
-		fd = e.handle()
+		fd, in = e.handle(), n
 	}
-	if fd == t.now {
+	if in == t.in {
 		return nil
 	}
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter %s: %w", n, err)
 	}
-	t.now = fd
+	t.in = in
 	return nil
 }
 
