@@ -31,6 +31,9 @@ func complete(c *Config, f *findings) {
 			c.Networks.VPCs[i].Attach.Mode = AttachHost
 		}
 	}
+	for i := range c.Backends {
+		c.Backends[i].complete(f, item("backends", i))
+	}
 	for i := range c.PublicServices {
 		c.PublicServices[i].complete(f, fmt.Sprintf("public_services[%d]", i))
 	}
@@ -43,6 +46,31 @@ func complete(c *Config, f *findings) {
 		if !f.has(fmt.Sprintf("gateways[%d].ports", i)) {
 			c.Gateways[i].Ports = []int{80, 443} // HTTP and HTTPS, what an API gateway serves
 		}
+	}
+}
+
+func (b *Backend) complete(f *findings, path string) {
+	if !f.has(path + ".balance") {
+		b.Balance = BalanceRoundRobin
+	}
+	if !f.has(path + ".proxy_tlvs") {
+		b.ProxyTLVs = []string{TLVSallyport}
+	}
+	k, at := b.Check, path+".check"
+	if k == nil {
+		return
+	}
+	if !f.has(at + ".type") {
+		k.Type = CheckTCP
+	}
+	if k.Type == CheckHTTP && !f.has(at+".path") {
+		k.Path = "/"
+	}
+	if !f.has(at + ".interval") {
+		k.Interval = DefaultCheckInterval
+	}
+	if !f.has(at + ".timeout") {
+		k.Timeout = min(DefaultCheckTimeout, k.Interval)
 	}
 }
 

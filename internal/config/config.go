@@ -54,8 +54,13 @@ const (
 	ServiceGateway = "gateway"
 )
 
-// ProtocolTCP is the one protocol that port mappings carry.
-const ProtocolTCP = "TCP"
+// The protocols that port mappings carry.
+const (
+	// ProtocolTCP is the default.
+	ProtocolTCP = "TCP"
+	// ProtocolUDP is carried as sessions, one per client address and port.
+	ProtocolUDP = "UDP"
+)
 
 // Config is a complete and checked configuration: defaults are filled in, ids
 // derived, references resolved. Printing it in any way shows no secret.
@@ -91,6 +96,10 @@ type Config struct {
 	Clusters []Cluster `yaml:"clusters,omitempty"`
 	// Gateways are the API gateways that the APIG calls know.
 	Gateways []Gateway `yaml:"gateways,omitempty"`
+	// Forwarding is how bytes are carried.
+	Forwarding Forwarding `yaml:"forwarding"`
+	// DNS is how endpoints are named.
+	DNS DNS `yaml:"dns"`
 	// Quotas bound what one project may create.
 	Quotas Quotas `yaml:"quotas"`
 }
@@ -154,10 +163,13 @@ type Networks struct {
 
 // VPC is a virtual network.
 type VPC struct {
-	ID      string   `yaml:"id"` // unique in the file, 1–64 of [A-Za-z0-9_-]
-	Name    string   `yaml:"name,omitempty"`
-	Attach  Attach   `yaml:"attach"`
-	Subnets []Subnet `yaml:"subnets,omitempty"`
+	ID     string `yaml:"id"` // unique in the file, 1–64 of [A-Za-z0-9_-]
+	Name   string `yaml:"name,omitempty"`
+	Attach Attach `yaml:"attach"`
+	// DNS is where a DNS server for this network listens, over UDP and TCP; the zero
+	// value where there is none. No two networks that share addresses have the same.
+	DNS     netip.AddrPort `yaml:"dns"`
+	Subnets []Subnet       `yaml:"subnets,omitempty"`
 }
 
 // AttachMode is the way an agent reaches a VPC.
@@ -173,10 +185,16 @@ const (
 	AttachNone AttachMode = "none"
 )
 
-// Attach is how a VPC is attached.
+// Attach is how a VPC is attached. VPCs in one network namespace are attached in
+// the same way.
 type Attach struct {
 	Mode AttachMode `yaml:"mode"`
-	Name string     `yaml:"name,omitempty"` // of the namespace, for AttachNetns only
+	// Name is that of the namespace, for AttachNetns only: a file name under
+	// /run/netns or the absolute path of a namespace file, at most 255 bytes.
+	Name string `yaml:"name,omitempty"`
+	// Interface is the one that endpoint addresses are added to in the namespace,
+	// for AttachNetns only; "" leaves it to the routes there.
+	Interface string `yaml:"interface,omitempty"`
 }
 
 // Subnet is a part of a VPC.
@@ -190,6 +208,11 @@ type Backend struct {
 	PortID    string       `yaml:"port_id"` // unique in the file
 	VPC       string       `yaml:"vpc"`     // the network the addresses are dialled in
 	Addresses []netip.Addr `yaml:"addresses"`
+	Balance   string       `yaml:"balance"`         // BalanceRoundRobin or BalanceLeastConnections
+	Check     *Check       `yaml:"check,omitempty"` // nil: no active check
+	// ProxyTLVs are the fields of the PROXY header, where a service sends one:
+	// TLVSallyport and the others. Empty stands for TLVSallyport.
+	ProxyTLVs []string `yaml:"proxy_tlvs,omitempty"`
 }
 
 // PublicService is an operator's own service: every account sees it and may
@@ -212,7 +235,7 @@ type PublicService struct {
 type PortMapping struct {
 	ClientPort int    `yaml:"client_port"` // the port the endpoint offers, 1–65535
 	ServerPort int    `yaml:"server_port"` // the port of the backend, 1–65535
-	Protocol   string `yaml:"protocol"`    // ProtocolTCP
+	Protocol   string `yaml:"protocol"`    // ProtocolTCP or ProtocolUDP
 }
 
 // Cluster is a search cluster for which the CSS calls manage an endpoint service.
@@ -247,12 +270,14 @@ type Quotas struct {
 // from other keys (see complete).
 func defaults() *Config {
 	return &Config{
-		Listen:   DefaultListen,
-		DataDir:  DefaultDataDir,
-		Region:   DefaultRegion,
-		Language: DefaultLanguage,
-		OnRevoke: RevokeKeep,
-		Networks: Networks{Unknown: UnknownAllow},
-		Quotas:   Quotas{EndpointService: DefaultEndpointServiceQuota, Endpoint: DefaultEndpointQuota},
+		Listen:     DefaultListen,
+		DataDir:    DefaultDataDir,
+		Region:     DefaultRegion,
+		Language:   DefaultLanguage,
+		OnRevoke:   RevokeKeep,
+		Networks:   Networks{Unknown: UnknownAllow},
+		Forwarding: defaultForwarding(),
+		DNS:        DNS{Suffix: DefaultDNSSuffix},
+		Quotas:     Quotas{EndpointService: DefaultEndpointServiceQuota, Endpoint: DefaultEndpointQuota},
 	}
 }

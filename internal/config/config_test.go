@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -21,7 +22,7 @@ import (
 )
 
 // comparable lets go-cmp compare addresses and networks, which hide their fields.
-var comparable = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+var comparable = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})
 
 func parse(t *testing.T, text string) *config.Config {
 	t.Helper()
@@ -38,7 +39,12 @@ func withDefaults(change func(*config.Config)) *config.Config {
 		Listen: "127.0.0.1:8780", PublicURL: "http://127.0.0.1:8780", DataDir: "./data",
 		Region: "eu-west-101", Language: "en-us", OnRevoke: "keep",
 		Networks: config.Networks{Unknown: config.UnknownAllow},
-		Quotas:   config.Quotas{EndpointService: 20, Endpoint: 50},
+		Forwarding: config.Forwarding{
+			Engine: "auto", Connections: 3000, DialTimeout: 5 * time.Second, UDPTimeout: time.Minute, Drain: 5 * time.Second,
+			Transit: config.Transit{IPv4: netip.MustParsePrefix("198.18.0.0/15"), IPv6: netip.MustParsePrefix("fd53:6170:7274::/48")},
+		},
+		DNS:    config.DNS{Suffix: "sallyport.internal"},
+		Quotas: config.Quotas{EndpointService: 20, Endpoint: 50},
 	}
 	change(c)
 	return c
@@ -52,8 +58,8 @@ func TestDefaults(t *testing.T) {
 		"blank":       "\n\n",
 		"comments":    "# nothing\n",
 		"document":    "---\n",
-		"bare keys":   "listen:\nidentity:\nnetworks:\nbackends:\nquotas:\n",
-		"empty parts": "identity: {}\nnetworks: {vpcs: }\nquotas: {}\n",
+		"bare keys":   "listen:\nidentity:\nnetworks:\nbackends:\nforwarding:\ndns:\nquotas:\n",
+		"empty parts": "identity: {}\nnetworks: {vpcs: }\nforwarding: {transit: {ipv4: }, drain: }\ndns: {}\nquotas: {}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(want, parse(t, text), comparable); diff != "" {
@@ -87,19 +93,37 @@ identity:
 networks:
   unknown: refuse
   vpcs:
-    - {id: v1, name: provider, attach: {mode: netns, name: blue}, subnets: [{id: s1, cidr: 10.0.0.0/24}]}
+    - {id: v1, name: provider, attach: {mode: netns, name: blue, interface: eth0}, dns: "10.0.0.2:5353", subnets: [{id: s1, cidr: 10.0.0.0/24}]}
     - {id: v2, attach: {mode: none}, subnets: [{id: s2, cidr: 10.0.0.0/24}]}
-    - {id: v3, subnets: [{id: s3, cidr: "fd00::/64"}]}
-backends: [{port_id: b1, vpc: v1, addresses: [10.0.0.7, "fd00::7"]}]
+    - {id: v3, dns: "fd00::53", subnets: [{id: s3, cidr: "fd00::/64"}]}
+backends:
+  - port_id: b1
+    vpc: v1
+    addresses: [10.0.0.7, "fd00::7"]
+    balance: least_connections
+    check: {type: http, port: 8081, path: "/up?deep=1", interval: 10s, timeout: 500ms}
+    proxy_tlvs: [sallyport, aws, azure, gcp, unique_id, authority]
+  - {port_id: b2, vpc: v1, addresses: [10.0.0.7], check: {interval: 1s}}
+  - {port_id: b3, vpc: v1, addresses: [10.0.0.7], check: {type: http, port: 0, timeout: 5s}}
 public_services:
   - {id: i1, name: com.example.dns, owner: acme, service_type: gateway, approval: true, port_id: b1, ports: [{client_port: 53, server_port: 5353, protocol: TCP}]}
-  - {name: com.example.ntp, owner: acme, port_id: b1, ports: [{client_port: 123, server_port: 123}]}
+  - {name: com.example.ntp, owner: acme, port_id: b1, ports: [{client_port: 123, server_port: 123}, {client_port: 123, server_port: 123, protocol: UDP}, {client_port: 53, server_port: 5353, protocol: UDP}]}
 clusters:
   - {id: c1, name: search, project: 12e4, vpc: v1, subnet: s1, addresses: [10.0.0.8], port: 9201}
   - {id: c2, name: other, project: 12e4, vpc: v1, subnet: s1, addresses: [10.0.0.8]}
 gateways:
   - {id: g1, name: front, project: 12e4, vpc: v3, subnet: s3, addresses: ["fd00::9"], ports: [8443]}
   - {id: g2, name: other, project: 12e4, vpc: v3, subnet: s3, addresses: ["fd00::9"]}
+forwarding:
+  engine: user
+  connections: 1000000
+  dial_timeout: 100ms
+  idle_timeout: 7d
+  udp_timeout: 1h
+  drain: 0
+  transit: {ipv4: 10.0.0.0/8, ipv6: "fd00::/16"}
+  flow_log: "-"
+dns: {suffix: Lab.example}
 quotas: {endpoint_service: 0, endpoint: 7}
 `
 
@@ -119,14 +143,28 @@ func TestEveryKey(t *testing.T) {
 			},
 		}}},
 		Networks: config.Networks{Unknown: config.UnknownRefuse, VPCs: []config.VPC{
-			{ID: "v1", Name: "provider", Attach: config.Attach{Mode: config.AttachNetns, Name: "blue"}, Subnets: []config.Subnet{{ID: "s1", CIDR: prefix("10.0.0.0/24")}}},
+			{ID: "v1", Name: "provider", Attach: config.Attach{Mode: config.AttachNetns, Name: "blue", Interface: "eth0"}, DNS: netip.MustParseAddrPort("10.0.0.2:5353"), Subnets: []config.Subnet{{ID: "s1", CIDR: prefix("10.0.0.0/24")}}},
 			{ID: "v2", Attach: config.Attach{Mode: config.AttachNone}, Subnets: []config.Subnet{{ID: "s2", CIDR: prefix("10.0.0.0/24")}}},
-			{ID: "v3", Attach: config.Attach{Mode: config.AttachHost}, Subnets: []config.Subnet{{ID: "s3", CIDR: prefix("fd00::/64")}}},
+			{ID: "v3", Attach: config.Attach{Mode: config.AttachHost}, DNS: netip.MustParseAddrPort("[fd00::53]:53"), Subnets: []config.Subnet{{ID: "s3", CIDR: prefix("fd00::/64")}}},
 		}},
-		Backends: []config.Backend{{PortID: "b1", VPC: "v1", Addresses: []netip.Addr{addr("10.0.0.7"), addr("fd00::7")}}},
+		Backends: []config.Backend{
+			{
+				PortID: "b1", VPC: "v1", Addresses: []netip.Addr{addr("10.0.0.7"), addr("fd00::7")}, Balance: "least_connections",
+				Check:     &config.Check{Type: "http", Port: 8081, Path: "/up?deep=1", Interval: 10 * time.Second, Timeout: 500 * time.Millisecond},
+				ProxyTLVs: []string{"sallyport", "aws", "azure", "gcp", "unique_id", "authority"},
+			},
+			{
+				PortID: "b2", VPC: "v1", Addresses: []netip.Addr{addr("10.0.0.7")}, Balance: "round_robin",
+				Check: &config.Check{Type: "tcp", Interval: time.Second, Timeout: time.Second}, ProxyTLVs: []string{"sallyport"},
+			},
+			{
+				PortID: "b3", VPC: "v1", Addresses: []netip.Addr{addr("10.0.0.7")}, Balance: "round_robin",
+				Check: &config.Check{Type: "http", Path: "/", Interval: 5 * time.Second, Timeout: 5 * time.Second}, ProxyTLVs: []string{"sallyport"},
+			},
+		},
 		PublicServices: []config.PublicService{
 			{ID: "i1", Name: "com.example.dns", Owner: "acme", ServiceType: "gateway", Approval: true, PortID: "b1", Ports: []config.PortMapping{{ClientPort: 53, ServerPort: 5353, Protocol: "TCP"}}},
-			{ID: "5ef2bbdf-5872-8a4e-8acd-fe8d5979b14c", Name: "com.example.ntp", Owner: "acme", ServiceType: "interface", PortID: "b1", Ports: []config.PortMapping{{ClientPort: 123, ServerPort: 123, Protocol: "TCP"}}},
+			{ID: "5ef2bbdf-5872-8a4e-8acd-fe8d5979b14c", Name: "com.example.ntp", Owner: "acme", ServiceType: "interface", PortID: "b1", Ports: []config.PortMapping{{ClientPort: 123, ServerPort: 123, Protocol: "TCP"}, {ClientPort: 123, ServerPort: 123, Protocol: "UDP"}, {ClientPort: 53, ServerPort: 5353, Protocol: "UDP"}}},
 		},
 		Clusters: []config.Cluster{
 			{ID: "c1", Name: "search", Project: "12e4", VPC: "v1", Subnet: "s1", Addresses: []netip.Addr{addr("10.0.0.8")}, Port: 9201},
@@ -136,6 +174,11 @@ func TestEveryKey(t *testing.T) {
 			{ID: "g1", Name: "front", Project: "12e4", VPC: "v3", Subnet: "s3", Addresses: []netip.Addr{addr("fd00::9")}, Ports: []int{8443}},
 			{ID: "g2", Name: "other", Project: "12e4", VPC: "v3", Subnet: "s3", Addresses: []netip.Addr{addr("fd00::9")}, Ports: []int{80, 443}},
 		},
+		Forwarding: config.Forwarding{
+			Engine: "user", Connections: 1_000_000, DialTimeout: 100 * time.Millisecond, IdleTimeout: 168 * time.Hour,
+			UDPTimeout: time.Hour, Transit: config.Transit{IPv4: prefix("10.0.0.0/8"), IPv6: prefix("fd00::/16")}, FlowLog: "-",
+		},
+		DNS:    config.DNS{Suffix: "Lab.example"},
 		Quotas: config.Quotas{EndpointService: 0, Endpoint: 7},
 	}
 	if diff := cmp.Diff(want, got, comparable); diff != "" {
@@ -301,14 +344,22 @@ func TestShownDatabaseOfAnything(t *testing.T) {
 
 // If this fails, what config show prints is not a configuration any more.
 func TestShownConfigParsesAgain(t *testing.T) {
-	c := parse(t, string(config.Development("")))
-	again := parse(t, c.String())
-	for i := range c.Identity.Domains { // all that may differ
-		u := &c.Identity.Domains[i].Users[0]
-		u.Password, u.AccessKeys[0].Secret = "[secret]", "[secret]"
-	}
-	if diff := cmp.Diff(c, again, comparable); diff != "" {
-		t.Errorf("configuration (-want +got):\n%s", diff)
+	for name, text := range map[string]string{"development": string(config.Development("")), "every key": strings.Replace(everyKey, ":pw@", "@", 1)} {
+		t.Run(name, func(t *testing.T) {
+			c := parse(t, text)
+			again := parse(t, c.String())
+			for _, d := range c.Identity.Domains { // all that may differ
+				for i := range d.Users {
+					d.Users[i].Password = "[secret]"
+					for k := range d.Users[i].AccessKeys {
+						d.Users[i].AccessKeys[k].Secret = "[secret]"
+					}
+				}
+			}
+			if diff := cmp.Diff(c, again, comparable); diff != "" {
+				t.Errorf("configuration (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -337,6 +388,8 @@ identity:
 		{"links to nowhere", quiet + "listen: 0.0.0.0:8780\npublic_url: https://127.0.0.1\n", []string{"public_url"}},
 		{"localhost", quiet + "listen: localhost:8780\n", nil},
 		{"nobody approves", quiet + "public_services: [{name: dns, owner: operator, approval: true}]\n", []string{"public_services[0].approval"}},
+		{"no field in the header", quiet + "backends: [{port_id: b1, vpc: v1, addresses: [10.0.0.7], proxy_tlvs: []}]\n", []string{"backends[0].proxy_tlvs"}},
+		{"default field in the header", quiet + "backends: [{port_id: b1, vpc: v1, addresses: [10.0.0.7]}]\n", nil},
 		{"somebody approves", quiet + "public_services: [{name: dns, owner: acme, approval: true}]\n", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

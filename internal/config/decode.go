@@ -6,15 +6,18 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // The types that are read as a text of their own.
 var (
-	prefixType = reflect.TypeFor[netip.Prefix]()
-	addrType   = reflect.TypeFor[netip.Addr]()
-	secretType = reflect.TypeFor[Secret]()
+	prefixType   = reflect.TypeFor[netip.Prefix]()
+	addrType     = reflect.TypeFor[netip.Addr]()
+	addrPortType = reflect.TypeFor[netip.AddrPort]()
+	durationType = reflect.TypeFor[time.Duration]()
+	secretType   = reflect.TypeFor[Secret]()
 )
 
 // decode fills c from the document. It walks the tree along the types itself,
@@ -32,6 +35,13 @@ func (f *findings) value(n *yaml.Node, v reflect.Value, path string) {
 	switch t := v.Type(); {
 	case t == prefixType || t == addrType:
 		f.network(n, v, path)
+	case t == addrPortType:
+		f.addrPort(n, v, path)
+	case t == durationType:
+		f.duration(n, v, path)
+	case t.Kind() == reflect.Pointer: // a mapping whose presence says something
+		v.Set(reflect.New(t.Elem()))
+		f.value(n, v.Elem(), path)
 	case t.Kind() == reflect.Struct:
 		f.mapping(n, v, path)
 	case t.Kind() == reflect.Slice:
@@ -147,6 +157,28 @@ func (f *findings) network(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(reflect.ValueOf(p))
 }
 
+// addrPort reads where a DNS server listens: an address, or one with a port, or ""
+// for nowhere, as a configuration without one is shown.
+func (f *findings) addrPort(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.ScalarNode {
+		f.wrong(n, path, wanted(v.Type()))
+		return
+	}
+	if n.Value == "" {
+		return
+	}
+	if a, err := netip.ParseAddr(n.Value); err == nil {
+		v.Set(reflect.ValueOf(netip.AddrPortFrom(a, DefaultDNSPort)))
+		return
+	}
+	ap, err := netip.ParseAddrPort(n.Value)
+	if err != nil {
+		f.at(path, `%s is not an IP address with or without a port; write for example 10.0.0.2, 10.0.0.2:5353 or "[fd00::2]:5353"`, quote(n.Value))
+		return
+	}
+	v.Set(reflect.ValueOf(ap))
+}
+
 // wrong reports a value of the wrong type. It does not repeat the value, which
 // may be a secret in the wrong place.
 func (f *findings) wrong(n *yaml.Node, path, want string) {
@@ -160,6 +192,10 @@ func wanted(t reflect.Type) string {
 		return "an IP address"
 	case t == prefixType:
 		return "a network in CIDR form"
+	case t == addrPortType:
+		return "an IP address with or without a port"
+	case t == durationType:
+		return "a time span"
 	case t.Kind() == reflect.Struct:
 		return "a mapping of keys (" + strings.Join(keysOf(t), ", ") + ")"
 	case t.Kind() == reflect.Slice:

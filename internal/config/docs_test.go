@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -29,6 +30,8 @@ func paths(t reflect.Type, prefix string) []string {
 	switch {
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		return paths(t.Elem(), prefix+"[]")
+	case t.Kind() == reflect.Pointer:
+		return paths(t.Elem(), prefix)
 	case t.Kind() != reflect.Struct || t.PkgPath() == "net/netip":
 		return nil
 	}
@@ -47,7 +50,7 @@ func paths(t reflect.Type, prefix string) []string {
 func TestReferenceHasEveryKey(t *testing.T) {
 	want := paths(reflect.TypeFor[config.Config](), "")
 	var got []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|").FindAllStringSubmatch(reference(t), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9_.\\[\\]]+)` \\|").FindAllStringSubmatch(reference(t), -1) {
 		got = append(got, m[1])
 	}
 	slices.Sort(want)
@@ -79,14 +82,26 @@ func TestReferenceExamplesParse(t *testing.T) {
 // If this fails, a default in the reference is not the one that holds.
 func TestReferenceDefaults(t *testing.T) {
 	text := reference(t)
-	c := parse(t, "")
+	c := parse(t, "backends: [{port_id: b, vpc: v, addresses: [10.0.0.1], check: {}}, {port_id: c, vpc: v, addresses: [10.0.0.1], check: {type: http}}]")
+	w, b, k := c.Forwarding, c.Backends[0], c.Backends[0].Check
 	for key, value := range map[string]any{
 		"listen": c.Listen, "data_dir": c.DataDir, "region": c.Region, "language": c.Language,
 		"networks.unknown": c.Networks.Unknown, "quotas.endpoint_service": c.Quotas.EndpointService,
 		"quotas.endpoint": c.Quotas.Endpoint, "clusters[].port": config.DefaultClusterPort,
 		"networks.vpcs[].attach.mode": config.AttachHost, "public_services[].service_type": config.ServiceInterface,
+		"public_services[].ports[].protocol": config.ProtocolTCP,
+		"backends[].balance":                 b.Balance, "backends[].proxy_tlvs": b.ProxyTLVs, "backends[].check.type": k.Type,
+		"backends[].check.port": k.Port, "backends[].check.path": c.Backends[1].Check.Path,
+		"backends[].check.interval": k.Interval, "backends[].check.timeout": k.Timeout,
+		"forwarding.engine": w.Engine, "forwarding.connections": w.Connections, "forwarding.dial_timeout": w.DialTimeout,
+		"forwarding.idle_timeout": w.IdleTimeout, "forwarding.udp_timeout": w.UDPTimeout, "forwarding.drain": w.Drain,
+		"forwarding.transit.ipv4": w.Transit.IPv4, "forwarding.transit.ipv6": w.Transit.IPv6,
+		"forwarding.flow_log": fmt.Sprintf("%q", w.FlowLog), "dns.suffix": c.DNS.Suffix,
 	} {
-		row := regexp.MustCompile(fmt.Sprintf("(?m)^\\| `%s` \\| [^|]+ \\| `%v` \\|", regexp.QuoteMeta(key), value))
+		if d, ok := value.(time.Duration); ok { // the reference writes 1m, Go 1m0s
+			value = strings.Replace(d.String(), "m0s", "m", 1)
+		}
+		row := regexp.MustCompile(fmt.Sprintf("(?m)^\\| `%s` \\| [^|]+ \\| `%s` \\|", regexp.QuoteMeta(key), regexp.QuoteMeta(fmt.Sprint(value))))
 		if !row.MatchString(text) {
 			t.Errorf("the reference does not say that the default of %s is %v", key, value)
 		}

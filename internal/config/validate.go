@@ -45,6 +45,8 @@ func validate(c *Config, f *findings) {
 	ports := validateBackends(c, nets, f)
 	validatePublicServices(c, ports, f)
 	validateInstances(c, projects, nets, f)
+	validateForwarding(c, f)
+	validateDNS(c, f)
 	if c.Quotas.EndpointService < 0 {
 		f.at("quotas.endpoint_service", "must be 0 or more")
 	}

@@ -4,13 +4,23 @@ import (
 	"cmp"
 	"maps"
 	"net/netip"
-	"regexp"
+	"path"
 	"slices"
+	"strings"
+	"unicode"
 )
 
-// namespaceForm is a file name under /run/netns, so it has no slash and is
-// neither "." nor "..".
-var namespaceForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+// maxNamespace bounds the name of a namespace, in bytes: it is a file name
+// (NAME_MAX of Linux). A path is given no more, for its name is a key of tables.
+const maxNamespace = 255
+
+// maxInterface bounds the name of a network interface, in bytes (IFNAMSIZ of
+// Linux, less the byte that ends it).
+const maxInterface = 15
+
+// namespaceDirs are the two names of the directory that ip netns keeps its
+// namespaces in; the second is a link to the first.
+var namespaceDirs = []string{"/run/netns/", "/var/run/netns/"}
 
 // networks is what the file declares, for the checks of what refers to it.
 type networks struct {
@@ -35,21 +45,28 @@ func validateNetworks(n *Networks, f *findings) *networks {
 	if n.Unknown != UnknownAllow && n.Unknown != UnknownRefuse {
 		f.at("networks.unknown", "%s is not a policy; write %s or %s", quote(string(n.Unknown)), UnknownAllow, UnknownRefuse)
 	}
-	spaces := map[string][]located{}
+	spaces, attached, resolvers := map[string][]located{}, map[string]int{}, map[resolver]string{}
 	for i := range n.VPCs {
 		v, path := &n.VPCs[i], item("networks.vpcs", i)
 		nets.vpcs.id(f, path+".id", v.ID)
 		if f.has(path+".name") && !validName(v.Name) {
 			f.at(path+".name", "%s must be 1–64 printable characters without spaces around them", quote(v.Name))
 		}
+		space := addressSpace(v, path)
 		validateAttach(v.Attach, path+".attach", f)
+		if first, shared := attached[space]; !shared {
+			attached[space] = i
+		} else if other := n.VPCs[first].Attach; v.Attach.Mode == AttachNetns && other != v.Attach {
+			at := item("networks.vpcs", first) + ".attach"
+			f.at(path+".attach", "is another way into the namespace of line %d (%s); give VPCs in one namespace the same name and interface", f.line(at), at)
+		}
+		validateResolver(v, path, resolver{space, v.DNS}, resolvers, f)
 		for j, s := range v.Subnets {
 			at := item(path+".subnets", j)
 			if nets.subnets.id(f, at+".id", s.ID) {
 				nets.home[s.ID] = v.ID
 			}
 			if validateCIDR(s.CIDR, at+".cidr", f) {
-				space := addressSpace(v, path)
 				spaces[space] = append(spaces[space], located{s.CIDR, at + ".cidr", i})
 			}
 		}
@@ -64,14 +81,20 @@ func validateNetworks(n *Networks, f *findings) *networks {
 func validateAttach(a Attach, path string, f *findings) {
 	switch a.Mode {
 	case AttachHost, AttachNone:
-		if f.has(path + ".name") {
-			f.at(path+".name", "only mode %s has a name; remove it or write mode: %s", AttachNetns, AttachNetns)
+		for _, what := range []string{"a name", "an interface"} {
+			_, key, _ := strings.Cut(what, " ")
+			if at := path + "." + key; f.has(at) {
+				f.at(at, "only mode %s has %s; remove it or write mode: %s", AttachNetns, what, AttachNetns)
+			}
 		}
 	case AttachNetns:
 		if !f.has(path + ".name") {
 			f.missing(path+".name", "mode netns needs the name of the network namespace, as ip netns list shows it")
-		} else if !namespaceForm.MatchString(a.Name) {
-			f.at(path+".name", "%s is not the name of a network namespace; write it as ip netns list shows it, without a path", quote(a.Name))
+		} else if !validNamespace(a.Name) {
+			f.at(path+".name", "%s is not the name of a network namespace; write it as ip netns list shows it, or the absolute path of a namespace file, at most %d bytes", quote(a.Name), maxNamespace)
+		}
+		if f.has(path+".interface") && !validInterface(a.Interface) {
+			f.at(path+".interface", "%s is not the name of a network interface: 1–%d bytes without spaces, / and :; remove it to go by the routes", quote(a.Interface), maxInterface)
 		}
 	default:
 		f.at(path+".mode", "%s is not a way to attach; write %s, %s or %s", quote(string(a.Mode)), AttachHost, AttachNetns, AttachNone)
@@ -102,7 +125,11 @@ func addressSpace(v *VPC, path string) string {
 	case AttachHost:
 		return "host"
 	case AttachNetns:
-		return "netns " + v.Attach.Name
+		name := v.Attach.Name
+		for _, dir := range namespaceDirs {
+			name = strings.TrimPrefix(name, dir)
+		}
+		return "netns " + name
 	default:
 		return path
 	}
@@ -165,17 +192,111 @@ func validateAddresses(list []netip.Addr, path string, f *findings) {
 	}
 	first := make(map[netip.Addr]bool, len(list))
 	for i, a := range list {
-		switch at := item(path, i); {
-		case !a.IsValid(): // already reported
-		case a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-			f.at(at, "%s is not the address of one machine; write for example 127.0.0.1", a)
-		case a.Is4In6():
-			f.at(at, "%s is an IPv4 address in IPv6 spelling; write %s", a, a.Unmap())
-		case a.Zone() != "":
-			f.at(at, "%s has a zone, which only means something on one machine; write the address without it", a)
-		case first[a]:
+		if at := item(path, i); validateAddress(a, at, f) && first[a] {
 			f.at(at, "%s is listed twice; keep one of them", a)
 		}
 		first[a] = true
 	}
+}
+
+// validateAddress checks that an address is one of one machine.
+func validateAddress(a netip.Addr, path string, f *findings) bool {
+	switch {
+	case !a.IsValid(): // already reported
+	case a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		f.at(path, "%s is not the address of one machine; write for example 127.0.0.1", a)
+	case a.Is4In6():
+		f.at(path, "%s is an IPv4 address in IPv6 spelling; write %s", a, a.Unmap())
+	case a.Zone() != "":
+		f.at(path, "%s has a zone, which only means something on one machine; write the address without it", a)
+	default:
+		return true
+	}
+	return false
+}
+
+// resolver is a place where a DNS server listens.
+type resolver struct {
+	space string // that the address is one of
+	addr  netip.AddrPort
+}
+
+// validateResolver judges where the DNS server of a VPC listens; taken are the
+// places of the others. Two networks cannot share one, since each has its own
+// answers and a question does not say which network it comes from.
+func validateResolver(v *VPC, path string, r resolver, taken map[resolver]string, f *findings) {
+	at := path + ".dns"
+	switch first, used := taken[r]; {
+	case !v.DNS.IsValid():
+	case v.Attach.Mode == AttachNone:
+		f.at(at, "mode %s has no machine to listen on; remove it or attach the VPC", AttachNone)
+	case !validateAddress(v.DNS.Addr(), at, f):
+	case v.DNS.Port() == 0:
+		f.at(at, "0 is not a port; write a number from 1 to 65535, or the address alone for %d", DefaultDNSPort)
+	case used:
+		f.at(at, "%s is where the DNS server of line %d (%s) listens; give each network another address or port", v.DNS, f.line(first), first)
+	default:
+		taken[r] = at
+	}
+}
+
+// validNamespace accepts what ip netns takes as a name, and clean absolute paths:
+// with two spellings of one path, two VPCs would not be seen to share addresses.
+func validNamespace(s string) bool {
+	if s == "" || len(s) > maxNamespace || s == "." || s == ".." || strings.ContainsFunc(s, unprintable) {
+		return false
+	}
+	return !strings.Contains(s, "/") || path.IsAbs(s) && path.Clean(s) == s && s != "/"
+}
+
+// validInterface accepts what Linux takes as the name of an interface.
+func validInterface(s string) bool {
+	return s != "" && len(s) <= maxInterface && s != "." && s != ".." &&
+		!strings.ContainsAny(s, "/:") && !strings.ContainsFunc(s, unprintable)
+}
+
+// unprintable finds what cannot be seen or told apart in a message: space is one.
+func unprintable(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
+
+// placed is a network or a single address that the file places in a VPC.
+type placed struct {
+	prefix netip.Prefix
+	path   string
+	netns  bool // whether the VPC is attached as a network namespace
+}
+
+// placed returns all of them, section by section. What is not valid is left out.
+func (c *Config) placed() []placed {
+	var list []placed
+	namespaces := make(map[string]bool, len(c.Networks.VPCs)) // by the id of the VPC
+	single := func(a netip.Addr, path, vpc string) {
+		if a.IsValid() {
+			list = append(list, placed{netip.PrefixFrom(a, a.BitLen()), path, namespaces[vpc]})
+		}
+	}
+	for i, v := range c.Networks.VPCs {
+		at := item("networks.vpcs", i)
+		namespaces[v.ID] = v.Attach.Mode == AttachNetns
+		single(v.DNS.Addr(), at+".dns", v.ID)
+		for j, s := range v.Subnets {
+			if s.CIDR.IsValid() {
+				list = append(list, placed{s.CIDR, item(at+".subnets", j) + ".cidr", namespaces[v.ID]})
+			}
+		}
+	}
+	machines := func(addrs []netip.Addr, path, vpc string) {
+		for i, a := range addrs {
+			single(a, item(path+".addresses", i), vpc)
+		}
+	}
+	for i, b := range c.Backends {
+		machines(b.Addresses, item("backends", i), b.VPC)
+	}
+	for i, k := range c.Clusters {
+		machines(k.Addresses, item("clusters", i), k.VPC)
+	}
+	for i, g := range c.Gateways {
+		machines(g.Addresses, item("gateways", i), g.VPC)
+	}
+	return list
 }

@@ -16,18 +16,19 @@ var serviceNameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 // validateBackends judges the backends and returns them by port id.
 func validateBackends(c *Config, nets *networks, f *findings) names {
 	ports := names{}
-	for i, b := range c.Backends {
-		path := item("backends", i)
+	for i := range c.Backends {
+		b, path := &c.Backends[i], item("backends", i)
 		ports.id(f, path+".port_id", b.PortID)
 		nets.vpc(f, path+".vpc", b.VPC)
 		validateAddresses(b.Addresses, path+".addresses", f)
+		validateHandling(b, path, f)
 	}
 	return ports
 }
 
 func validatePublicServices(c *Config, backends names, f *findings) {
 	ids, fullNames := names{}, names{}
-	taken := map[string]map[int]string{} // port id → server port → path of the mapping
+	taken := map[string]map[socket]string{} // port id → server port → path of the mapping
 	for i := range c.PublicServices {
 		s, path := &c.PublicServices[i], item("public_services", i)
 		switch {
@@ -50,7 +51,7 @@ func validatePublicServices(c *Config, backends names, f *findings) {
 		}
 		used := taken[s.PortID]
 		if used == nil {
-			used = map[int]string{}
+			used = map[socket]string{}
 		}
 		validateMappings(s, path, used, f)
 		if s.PortID != "" {
@@ -59,10 +60,16 @@ func validatePublicServices(c *Config, backends names, f *findings) {
 	}
 }
 
+// socket is a port of one protocol: 53 over TCP and 53 over UDP are two.
+type socket struct {
+	port     int
+	protocol string
+}
+
 // validateMappings judges the port mappings of one service; taken are the
 // server ports that other services already use on the same backend, which must
 // not repeat (VPCEP API reference, ports).
-func validateMappings(s *PublicService, path string, taken map[int]string, f *findings) {
+func validateMappings(s *PublicService, path string, taken map[socket]string, f *findings) {
 	switch {
 	case len(s.Ports) > 0 && !f.has(path+".port_id"):
 		f.missing(path+".port_id", "ports need the backend they lead to")
@@ -71,24 +78,25 @@ func validateMappings(s *PublicService, path string, taken map[int]string, f *fi
 	case len(s.Ports) > maxPortMappings:
 		f.at(path+".ports", "has %d mappings; at most %d are allowed", len(s.Ports), maxPortMappings)
 	}
-	client, mine := map[int]bool{}, map[int]string{}
+	client, mine := map[socket]bool{}, map[socket]string{}
 	for i, m := range s.Ports {
 		at := item(path+".ports", i)
+		from, to := socket{m.ClientPort, m.Protocol}, socket{m.ServerPort, m.Protocol}
 		switch {
 		case !validatePort(f, at+".client_port", m.ClientPort):
-		case client[m.ClientPort]:
+		case client[from]:
 			f.at(at+".client_port", "%d is mapped twice; keep one of them", m.ClientPort)
 		default:
-			client[m.ClientPort] = true
+			client[from] = true
 		}
 		if validatePort(f, at+".server_port", m.ServerPort) {
-			if other, used := taken[m.ServerPort]; used {
+			if other, used := taken[to]; used {
 				f.at(at+".server_port", "%d of this backend is used by another service, on line %d (%s)", m.ServerPort, f.line(other), other)
 			}
-			mine[m.ServerPort] = at + ".server_port"
+			mine[to] = at + ".server_port"
 		}
-		if m.Protocol != ProtocolTCP {
-			f.at(at+".protocol", "%s is not carried; write TCP", quote(m.Protocol))
+		if m.Protocol != ProtocolTCP && m.Protocol != ProtocolUDP {
+			f.at(at+".protocol", "%s is not carried; write %s or %s", quote(m.Protocol), ProtocolTCP, ProtocolUDP)
 		}
 	}
 	for port, at := range mine {

@@ -35,6 +35,11 @@ func (c *Config) Warnings() []string {
 			}
 		}
 	}
+	for i, b := range c.Backends {
+		if len(b.ProxyTLVs) == 0 {
+			warn("%s.proxy_tlvs: is empty, which stands for [%s]; there is no PROXY header without fields", item("backends", i), TLVSallyport)
+		}
+	}
 	for i, s := range c.PublicServices {
 		owner := func(d Domain) bool { return d.ID == s.Owner || d.Name == s.Owner }
 		if s.Approval && !slices.ContainsFunc(c.Identity.Domains, owner) {
