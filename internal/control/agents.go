@@ -50,7 +50,7 @@ func (p *Plane) specsSince(v sallyport.View, since sallyport.Revision) []agentap
 		}
 		seen[e.ID] = true
 		s, _ := v.Service(e.ServiceID)
-		out = append(out, spec(v, nets, e, s))
+		out = append(out, p.spec(v, nets, e, s))
 	}
 	v.ChangesSince(since, func(c sallyport.Change) bool {
 		switch {
@@ -108,7 +108,9 @@ func specRev(e *sallyport.Endpoint, s *sallyport.Service) sallyport.Revision {
 	return e.SpecRev
 }
 
-func spec(v sallyport.View, nets *Networks, e *sallyport.Endpoint, s *sallyport.Service) agentapi.Spec {
+// spec returns what an agent shall do about an endpoint; s is nil where its
+// service is gone.
+func (p *Plane) spec(v sallyport.View, nets *Networks, e *sallyport.Endpoint, s *sallyport.Service) agentapi.Spec {
 	sp := agentapi.Spec{
 		Endpoint: string(e.ID), Rev: int64(specRev(e, s)), Open: e.Status.Admitted() && s != nil,
 		Attach: nets.attach(e.VPCID), Address: e.Address, Marker: int32(e.Marker), Tolerant: e.Outside,
@@ -116,19 +118,28 @@ func spec(v sallyport.View, nets *Networks, e *sallyport.Endpoint, s *sallyport.
 	if !sp.Open {
 		return sp
 	}
-	sp.Admitted = int64(e.AdmitRev)
+	sp.Admitted, sp.Engine, sp.Limits = int64(e.AdmitRev), p.opt.Engine, p.opt.Limits
 	sp.Proxy = s.TCPProxy.SendsHeader()
+	if s.TCPProxy == sallyport.ProxyVNI {
+		sp.Network = string(e.VPCID)
+	}
+	if e.EnableDNS && s.Kind == sallyport.KindInterface {
+		sp.Names = []string{sallyport.DNSName(e.ID, s.Region, p.opt.DNSSuffix)}
+	}
 	sp.Filter = e.EnableWhitelist
 	for _, w := range e.Whitelist {
-		if p, err := parseSource(w); err == nil {
-			sp.AllowFrom = append(sp.AllowFrom, p)
+		if prefix, err := parseSource(w); err == nil {
+			sp.AllowFrom = append(sp.AllowFrom, prefix)
 		}
 	}
 	if b, ok := backendOf(v, nets, s); ok {
-		sp.Backend, sp.Backends = nets.attach(b.VPC), b.Addresses
+		sp.Backend, sp.Backends, sp.Balance, sp.Check = nets.attach(b.VPC), b.Addresses, b.Balance, b.Check
+		if sp.Proxy {
+			sp.TLVs = b.TLVs
+		}
 	}
 	for _, m := range s.Ports {
-		sp.Mappings = append(sp.Mappings, agentapi.Mapping{Client: m.Client, Server: m.Server})
+		sp.Mappings = append(sp.Mappings, agentapi.Mapping{Protocol: agentapi.Protocol(m.Protocol), Client: m.Client, Server: m.Server})
 	}
 	return sp
 }
@@ -189,35 +200,54 @@ func (a Agents) Report(ctx context.Context, agent string, results []agentapi.Rep
 	for _, r := range results {
 		id := sallyport.EndpointID(r.Endpoint)
 		e, ok := v.Endpoint(id)
-		removed := ok && r.State == agentapi.StateClosed && e.Status == sallyport.StatusDeleting &&
+		if ok && p.provesCut(e, r) {
+			p.noteCut(ctx, agent, e, r)
+		}
+		removed := ok && closes(r) && e.Status == sallyport.StatusDeleting &&
 			sallyport.Revision(r.Rev) >= e.SpecRev // an older close proves nothing about this one
 		if !ok || removed {
-			p.acks.forget(id)
+			p.forget(id)
 			continue
 		}
-		if p.provesCut(e, r) {
-			rec := p.reportRecord(agent, e, r)
-			rec.Action, rec.Outcome = "cut", sallyport.OutcomeUnchanged
-			// It is stored after the decision it proves, perhaps after further ones:
-			// it names the revision, and no status, so that the log can be replayed.
-			rec.From, rec.To = "", ""
-			p.noteLater(ctx, rec)
-		}
-		p.acks.note(id, ack{rev: sallyport.Revision(r.Rev), state: r.State, agent: agent, at: now, flows: r.Flows})
+		p.acks.note(id, ackOf(agent, r, now))
 	}
 	return nil
 }
 
+// closes reports whether a result is the end of what an endpoint carried. A gated
+// one is not yet: nothing passes, but flows are still held, and the address with
+// them.
+func closes(r agentapi.Report) bool { return r.State == agentapi.StateClosed && !r.Gated }
+
 // provesCut reports whether a result is the proof of a reject: a cut, not the
-// silence of an agent that has just started.
+// silence of an agent that has just started. A gated result confirms the reject
+// and owes its proof, which the final one of the revision brings, whatever has
+// been decided since.
 func (p *Plane) provesCut(e *sallyport.Endpoint, r agentapi.Report) bool {
+	if r.State != agentapi.StateClosed {
+		return false
+	}
+	rev := sallyport.Revision(r.Rev)
 	have, known := p.acks.latest(e.ID)
-	return r.State == agentapi.StateClosed && e.Status == sallyport.StatusRejected && known &&
-		have.rev < sallyport.Revision(r.Rev)
+	news := e.Status == sallyport.StatusRejected && have.rev < rev
+	if r.Gated {
+		if news {
+			p.acks.owe(e.ID, rev)
+		}
+		return false
+	}
+	return p.acks.settle(e.ID, rev) || news && known
 }
 
-// Observe takes the activity of endpoints.
-func (a Agents) Observe(context.Context, string, []agentapi.Activity) error { return nil }
+// noteCut stores the proof of a reject.
+func (p *Plane) noteCut(ctx context.Context, agent string, e *sallyport.Endpoint, r agentapi.Report) {
+	rec := p.reportRecord(agent, e, r)
+	rec.Action, rec.Outcome = "cut", sallyport.OutcomeUnchanged
+	// It is stored after the decision it proves, perhaps after further ones: it
+	// names the revision, and no status, so that the log can be replayed.
+	rec.From, rec.To = "", ""
+	p.noteLater(ctx, rec)
+}
 
 // needsStep reports whether a result changes an endpoint.
 func (p *Plane) needsStep(v sallyport.View, r agentapi.Report) bool {
@@ -237,7 +267,8 @@ func (p *Plane) needsStep(v sallyport.View, r agentapi.Report) bool {
 	case agentapi.StateFailed:
 		return e.Status.Admitted()
 	default:
-		return e.Status == sallyport.StatusDeleting
+		// While flows are still held, the address must not go to another endpoint.
+		return closes(r) && e.Status == sallyport.StatusDeleting
 	}
 }
 

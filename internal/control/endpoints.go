@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/sallyport-net/sallyport/internal/agentapi"
@@ -14,6 +15,12 @@ import (
 // owner of the service; without it is admitted, answers "creating" and becomes
 // accepted as soon as the listener stands.
 func (p *Plane) CreateEndpoint(ctx context.Context, c sallyport.Call, n sallyport.NewEndpoint) (sallyport.EndpointView, error) {
+	select {
+	case p.making <- struct{}{}:
+		defer func() { <-p.making }()
+	case <-ctx.Done():
+		return sallyport.EndpointView{}, fmt.Errorf("wait to make an endpoint: %w", ctx.Err())
+	}
 	id := sallyport.NewID[sallyport.EndpointID]()
 	t := endpointTarget(id, n.ServiceID, "create")
 	nets := p.networks.Load()
@@ -176,9 +183,10 @@ func (p *Plane) Endpoints(ctx context.Context, c sallyport.Call, q sallyport.End
 }
 
 // DeleteEndpoint removes one of the caller's endpoints. Where bytes may still
-// pass, the endpoint is "deleting" until the data plane has closed; the call
-// waits for that as long as it waits for any confirmation, and succeeds either
-// way, since the endpoint is on its way out for good.
+// pass, the endpoint is "deleting" until the data plane has closed and let go of
+// its address; the call waits until no byte passes any more, as long as it waits
+// for any confirmation, and succeeds either way, since the endpoint is on its way
+// out for good.
 func (p *Plane) DeleteEndpoint(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) error {
 	t := endpointTarget(id, "", "delete")
 	var gone *wait
@@ -195,7 +203,7 @@ func (p *Plane) DeleteEndpoint(ctx context.Context, c sallyport.Call, id sallypo
 		return err
 	}
 	if gone == nil {
-		p.acks.forget(id) // what an agent once said of it
+		p.forget(id) // what an agent once said of it
 		return nil
 	}
 	return ignoreUnconfirmed(p.awaitRemovals(ctx, []*wait{gone}))
@@ -231,7 +239,8 @@ func ignoreUnconfirmed(err error) error {
 	return err
 }
 
-// awaitRemovals waits until endpoints that are being deleted are gone.
+// awaitRemovals waits until of endpoints that are being deleted no byte passes any
+// more. They may be "deleting" for a moment longer, while their flows are reset.
 func (p *Plane) awaitRemovals(ctx context.Context, waits []*wait) error {
 	for _, w := range waits {
 		p.acks.enter(w)

@@ -124,3 +124,18 @@ func TestStoreFaultIsNoAnswer(t *testing.T) {
 		t.Errorf("the repeated report: %v, it is %s", err, r.status(e.ID))
 	}
 }
+
+// between is a store after whose first view something happens, once.
+type between struct {
+	faulty
+	then func()
+}
+
+func (b *between) View(ctx context.Context) (sallyport.View, error) {
+	v, err := b.faulty.View(ctx)
+	if then := b.then; then != nil {
+		b.then = nil
+		then()
+	}
+	return v, err
+}

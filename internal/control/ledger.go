@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +17,18 @@ type ledger struct {
 	mu    sync.Mutex
 	acks  map[sallyport.EndpointID]ack
 	waits map[sallyport.EndpointID][]*wait
+	// owed are the revisions of rejects that are in force and whose proof is to come.
+	owed map[sallyport.EndpointID][]sallyport.Revision
 }
+
+// maxOwed is how many proofs may be to come for one endpoint. An agent works at
+// one reject of an endpoint at a time and the proof follows within moments, so
+// more are those of an agent that ended in between: the oldest go.
+const maxOwed = 8
+
+// maxPaths is how many paths of an endpoint are kept: the most mappings that a
+// service can have (VPCEP API reference, ports).
+const maxPaths = 200
 
 // ack is the newest report about an endpoint.
 type ack struct {
@@ -24,6 +37,21 @@ type ack struct {
 	agent string
 	at    time.Time
 	flows int
+	gated bool // flows is yet to come
+	paths []sallyport.Path
+}
+
+func ackOf(agent string, r agentapi.Report, now time.Time) ack {
+	a := ack{
+		rev: sallyport.Revision(r.Rev), state: r.State, agent: agent, at: now, flows: r.Flows,
+		gated: r.Gated && r.State == agentapi.StateClosed,
+	}
+	for _, w := range r.Paths[:min(len(r.Paths), maxPaths)] {
+		a.paths = append(a.paths, sallyport.Path{
+			Protocol: string(cmp.Or(w.Protocol, agentapi.TCP)), Client: w.Client, Engine: string(w.Engine), Reason: w.Reason,
+		})
+	}
+	return a
 }
 
 // wait is somebody who waits until an endpoint is confirmed at a revision.
@@ -34,7 +62,10 @@ type wait struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{acks: map[sallyport.EndpointID]ack{}, waits: map[sallyport.EndpointID][]*wait{}}
+	return &ledger{
+		acks: map[sallyport.EndpointID]ack{}, waits: map[sallyport.EndpointID][]*wait{},
+		owed: map[sallyport.EndpointID][]sallyport.Revision{},
+	}
 }
 
 // expect describes a wait; it costs nothing until it is awaited, so it may be
@@ -76,8 +107,9 @@ func (l *ledger) leave(w *wait) {
 func (l *ledger) note(id sallyport.EndpointID, a ack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if have := l.acks[id]; have.rev > a.rev {
-		return
+	have := l.acks[id]
+	if have.rev > a.rev || have.rev == a.rev && a.gated && have.state == agentapi.StateClosed {
+		return // older, or the forerunner of what is known already
 	}
 	l.acks[id] = a
 	rest := l.waits[id][:0]
@@ -105,6 +137,39 @@ func (l *ledger) forget(id sallyport.EndpointID) {
 	}
 	delete(l.waits, id)
 	delete(l.acks, id)
+	delete(l.owed, id)
+}
+
+// owe notes that the reject of the revision is in force and its proof to come.
+func (l *ledger) owe(id sallyport.EndpointID, rev sallyport.Revision) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	revs := l.owed[id]
+	if slices.Contains(revs, rev) {
+		return
+	}
+	if len(revs) == maxOwed {
+		revs = slices.Delete(revs, 0, 1)
+	}
+	l.owed[id] = append(revs, rev)
+}
+
+// settle reports whether the proof of the revision was to come, and takes it as
+// come.
+func (l *ledger) settle(id sallyport.EndpointID, rev sallyport.Revision) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	revs := l.owed[id]
+	i := slices.Index(revs, rev)
+	if i < 0 {
+		return false
+	}
+	if revs = slices.Delete(revs, i, i+1); len(revs) == 0 {
+		delete(l.owed, id)
+	} else {
+		l.owed[id] = revs
+	}
+	return true
 }
 
 // latest returns the newest report about an endpoint.

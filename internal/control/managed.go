@@ -361,8 +361,12 @@ func (p *Plane) DeleteInstance(ctx context.Context, c sallyport.Call, kind sally
 // shut carries out the end of an instance's service: find says which instance,
 // and whether it may be done.
 func (p *Plane) shut(ctx context.Context, c sallyport.Call, t target, find func(sallyport.Tx) (*sallyport.Instance, error)) error {
-	var cut []*wait
+	var (
+		cut  []*wait
+		gone []sallyport.EndpointID
+	)
 	err := p.mutate(ctx, c, t, func(tx sallyport.Tx) error {
+		cut, gone = cut[:0], gone[:0]
 		i, err := find(tx)
 		if err != nil {
 			return err
@@ -370,7 +374,7 @@ func (p *Plane) shut(ctx context.Context, c sallyport.Call, t target, find func(
 		rec := p.record(c, t, sallyport.OutcomeDone)
 		rec.From, rec.To = "open", "closed"
 		rev := tx.Record(rec)
-		cut = p.dropService(tx, c, i.ServiceID, cut[:0])
+		cut, gone = p.dropService(tx, c, i.ServiceID, cut, gone)
 		if t.action == "delete" {
 			tx.RemoveInstance(i.ID)
 			return nil
@@ -380,18 +384,24 @@ func (p *Plane) shut(ctx context.Context, c sallyport.Call, t target, find func(
 		tx.PutInstance(&next)
 		return nil
 	})
-	if err != nil || len(cut) == 0 {
+	if err != nil {
 		return err
+	}
+	for _, id := range gone {
+		p.forget(id)
+	}
+	if len(cut) == 0 {
+		return nil
 	}
 	return p.awaitRemovals(ctx, cut)
 }
 
 // dropService deletes a service with its whitelist and every endpoint, and
-// returns what has to be waited for.
-func (p *Plane) dropService(tx sallyport.Tx, c sallyport.Call, id sallyport.ServiceID, cut []*wait) []*wait {
+// returns what has to be waited for, and which endpoints are gone already.
+func (p *Plane) dropService(tx sallyport.Tx, c sallyport.Call, id sallyport.ServiceID, cut []*wait, gone []sallyport.EndpointID) ([]*wait, []sallyport.EndpointID) {
 	s, ok := tx.Service(id)
 	if !ok {
-		return cut
+		return cut, gone
 	}
 	var all []*sallyport.Endpoint
 	for _, st := range sallyport.Statuses {
@@ -402,7 +412,9 @@ func (p *Plane) dropService(tx sallyport.Tx, c sallyport.Call, id sallyport.Serv
 	for _, e := range all {
 		if w := p.deleteEndpoint(tx, c, e); w != nil {
 			cut = append(cut, w)
+		} else {
+			gone = append(gone, e.ID)
 		}
 	}
-	return cut
+	return cut, gone
 }

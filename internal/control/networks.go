@@ -18,6 +18,13 @@ type VPC struct {
 type Backend struct {
 	VPC       sallyport.VPCID
 	Addresses []netip.Addr
+	// Balance says which address a new flow goes to; "" is round robin.
+	Balance agentapi.Balance
+	// Check is the active health check of the addresses, nil for none.
+	Check *agentapi.Check
+	// TLVs names those of the PROXY protocol header (docs/proxy-protocol.md); empty
+	// is our own.
+	TLVs []string
 }
 
 // Networks are what is known of networks and backends.

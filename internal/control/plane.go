@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
+	"github.com/sallyport-net/sallyport/internal/agentapi"
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
@@ -39,6 +41,13 @@ type Options struct {
 	// Agentless says that no agent carries anything: every endpoint is
 	// unattached and accepted is a decision alone.
 	Agentless bool
+	// DNSSuffix ends the DNS names of endpoints; "" is sallyport.DefaultDNSSuffix.
+	DNSSuffix string
+	// Limits bound the flows of every endpoint, as agentapi.Limits says.
+	Limits agentapi.Limits
+	// Engine is agentapi.EngineUser where agents shall leave the kernel's alone;
+	// "" leaves the choice to them.
+	Engine agentapi.Engine
 	// Now is the clock; nil is the real one.
 	Now func() time.Time
 	// Log receives what is worth an operator's attention; nil discards it.
@@ -53,7 +62,16 @@ type Plane struct {
 	acks     *ledger
 	followUp chan sallyport.EndpointID
 	notes    chan *sallyport.Record
+
+	activities *activities
+	making     chan struct{} // places for those who make endpoints
 }
+
+// makersPerProcessor is how many calls that make an endpoint run at a time, per
+// processor; the others wait before they take a place in a transaction. More would
+// not make them faster, and a decision would find them all before it wherever work
+// is queued: at the store, at the agent, at the processors.
+const makersPerProcessor = 2
 
 // New returns a Plane on the store. Run has to be running for endpoints to leave
 // the status creating.
@@ -64,20 +82,20 @@ func New(store sallyport.Store, opt Options) *Plane {
 	if opt.Now == nil {
 		opt.Now = time.Now //nolint:forbidigo // the default is the real clock
 	}
+	if opt.DNSSuffix == "" {
+		opt.DNSSuffix = sallyport.DefaultDNSSuffix
+	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Plane{
 		store: store, opt: opt, acks: newLedger(),
 		followUp: make(chan sallyport.EndpointID, maxFollowUp), notes: make(chan *sallyport.Record, maxNotes),
+		activities: newActivities(), making: make(chan struct{}, makersPerProcessor*runtime.NumCPU()),
 	}
-	p.SetNetworks(opt.Networks)
+	p.networks.Store(&opt.Networks)
 	return p
 }
-
-// SetNetworks replaces the networks and backends, for a reload. What exists
-// keeps its address; backends take effect with the next change of a spec.
-func (p *Plane) SetNetworks(n Networks) { p.networks.Store(&n) }
 
 // now returns the time as it is stored: UTC, microseconds.
 func (p *Plane) now() time.Time { return p.opt.Now().UTC().Truncate(time.Microsecond) }

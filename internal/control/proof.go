@@ -19,14 +19,9 @@ func (p *Plane) Enforcement(ctx context.Context, c sallyport.Call, id sallyport.
 	if err != nil {
 		return sallyport.Enforcement{}, err
 	}
-	e, ok := v.Endpoint(id)
-	if ok && e.ProjectID != c.Project {
-		_, err := owned(v, c, e.ServiceID)
-		ok = err == nil
-	}
-	if !ok {
-		return sallyport.Enforcement{}, sallyport.Refuse(sallyport.KindNotFound, sallyport.ReasonEndpointNotFound,
-			"endpoint %s does not exist", id)
+	e, err := eitherSide(v, c, id)
+	if err != nil {
+		return sallyport.Enforcement{}, err
 	}
 	out := sallyport.Enforcement{Endpoint: e, State: "unknown"}
 	if e.Unattached {
@@ -35,8 +30,23 @@ func (p *Plane) Enforcement(ctx context.Context, c sallyport.Call, id sallyport.
 	}
 	if a, known := p.acks.latest(id); known {
 		out.State, out.Agent, out.Revision, out.At, out.FlowsReset = string(a.state), a.agent, a.rev, a.at, a.flows
+		out.Gated, out.Paths = a.gated, a.paths
 	}
 	return out, nil
+}
+
+// eitherSide returns an endpoint to the consumer who has it and to the owner of
+// its service; else nobody learns whether it exists.
+func eitherSide(v sallyport.View, c sallyport.Call, id sallyport.EndpointID) (*sallyport.Endpoint, error) {
+	e, ok := v.Endpoint(id)
+	if ok && e.ProjectID != c.Project {
+		_, err := owned(v, c, e.ServiceID)
+		ok = err == nil
+	}
+	if !ok {
+		return nil, sallyport.Refuse(sallyport.KindNotFound, sallyport.ReasonEndpointNotFound, "endpoint %s does not exist", id)
+	}
+	return e, nil
 }
 
 // Audit returns up to limit records beyond since that concern the caller's

@@ -105,7 +105,7 @@ func TestUnattachedIsNeverOffered(t *testing.T) {
 	e := r.endpoint(id, inDetached)
 	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusAccepted)
 	nets := reattached(detached, agentapi.AttachHost)
-	r.plane.SetNetworks(nets)
+	r.reload(nets)
 	d, err := r.plane.Agents().Changes(t.Context(), "hand", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestAcceptAfterReloadReachesTheAgent(t *testing.T) {
 	}
 	h.report(h.spec(e.ID), agentapi.StateOpen, "")
 	nets := reattached(hostVPC, agentapi.AttachNone)
-	r.plane.SetNetworks(nets)
+	r.reload(nets)
 	_, err := r.decide(id, e.ID, sallyport.ActionReject)
 	mustRefuse(t, err, sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed)
 	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)

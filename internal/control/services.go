@@ -51,12 +51,13 @@ func newService(id sallyport.ServiceID, c sallyport.Call, n sallyport.NewService
 }
 
 // checkPorts refuses mappings to a backend port that another service forwards
-// to (VPCEP API reference, ports: unique across the services of one port_id).
+// to (VPCEP API reference, ports: server port and protocol are unique across the
+// services of one port_id).
 func checkPorts(v sallyport.View, self sallyport.ServiceID, port sallyport.PortID, ports []sallyport.PortMapping) error {
 	for _, m := range ports {
 		if owner, taken := v.BackendPort(port, m); taken && owner != self {
 			return sallyport.Refuse(sallyport.KindConflict, sallyport.ReasonPortsConflict,
-				"another service forwards to port %d of backend %s", m.Server, port)
+				"another service forwards to %s port %d of backend %s", m.Protocol, m.Server, port)
 		}
 	}
 	return nil

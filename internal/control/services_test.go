@@ -338,6 +338,13 @@ func TestBackendPortsBelongToOneService(t *testing.T) {
 	if _, err := r.plane.UpdateService(t.Context(), owner(), first, sallyport.ServiceChange{Ports: &ports}); err != nil {
 		t.Error(err)
 	}
+	// A port of UDP is another one.
+	ports = []sallyport.PortMapping{{Client: 80, Server: 8080, Protocol: "UDP"}}
+	if _, err := r.plane.UpdateService(t.Context(), owner(), second, sallyport.ServiceChange{Ports: &ports}); err != nil {
+		t.Error(err)
+	}
+	_, err = r.plane.UpdateService(t.Context(), owner(), first, sallyport.ServiceChange{Ports: &ports})
+	mustRefuse(t, err, sallyport.KindConflict, sallyport.ReasonPortsConflict)
 }
 
 // If this fails, a project makes more than it may, or a refused request counts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -18,16 +19,23 @@ import (
 // wrong place, leads to the wrong backend or lets the wrong sources in.
 func TestSpecSaysEverything(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, control.Options{ConfirmWait: impatience})
+	nets, limits := networks(), agentapi.Limits{Connections: 7, IdleTimeout: time.Minute}
+	check := &agentapi.Check{Kind: agentapi.CheckHTTP, Port: 9, Path: "/ready", Interval: time.Second, Timeout: time.Second}
+	b := nets.Backends[port]
+	b.Balance, b.Check, b.TLVs = agentapi.BalanceLeastConnections, check, []string{"aws"}
+	nets.Backends[port] = b
+	r := newRig(t, control.Options{
+		ConfirmWait: impatience, Networks: nets, Limits: limits, Engine: agentapi.EngineUser, DNSSuffix: "vpc.example",
+	})
 	h := &hand{r: r}
-	id := r.service(sallyport.PortMapping{Client: 80, Server: 8080, Protocol: "TCP"}, sallyport.PortMapping{Client: 443, Server: 8443, Protocol: "TCP"})
-	proxy := sallyport.ProxyPROXY
+	id := r.service(sallyport.PortMapping{Client: 80, Server: 8080, Protocol: "TCP"}, sallyport.PortMapping{Client: 80, Server: 8080, Protocol: "UDP"})
+	proxy := sallyport.ProxyVNI
 	if _, err := r.plane.UpdateService(t.Context(), owner(), id, sallyport.ServiceChange{TCPProxy: &proxy}); err != nil {
 		t.Fatal(err)
 	}
 	e := r.endpoint(id, func(n *sallyport.NewEndpoint) {
 		n.EnableWhitelist, n.Whitelist = true, []string{"192.0.2.7", "198.51.100.9/24"}
-		n.Address = netip.MustParseAddr("10.1.0.77")
+		n.Address, n.EnableDNS = netip.MustParseAddr("10.1.0.77"), true
 	})
 	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
 	got := h.spec(e.ID)
@@ -35,13 +43,156 @@ func TestSpecSaysEverything(t *testing.T) {
 	want := agentapi.Spec{
 		Endpoint: string(e.ID), Rev: int64(now.SpecRev), Open: true, Admitted: int64(now.AdmitRev),
 		Attach: agentapi.Attach{Mode: agentapi.AttachHost}, Address: netip.MustParseAddr("10.1.0.77"),
-		Mappings: []agentapi.Mapping{{Client: 80, Server: 8080}, {Client: 443, Server: 8443}},
+		Mappings: []agentapi.Mapping{{Protocol: agentapi.TCP, Client: 80, Server: 8080}, {Protocol: agentapi.UDP, Client: 80, Server: 8080}},
 		Backend:  agentapi.Attach{Mode: agentapi.AttachHost}, Backends: []netip.Addr{netip.MustParseAddr("10.9.0.1")},
+		Balance: agentapi.BalanceLeastConnections, Check: check, TLVs: []string{"aws"}, Network: string(hostVPC),
+		Names: []string{"vpcep-" + string(e.ID) + ".eu-west-101.vpc.example"}, Engine: agentapi.EngineUser, Limits: limits,
 		Proxy: true, Marker: int32(now.Marker), Filter: true,
 		AllowFrom: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.0/24")},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
 		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+}
+
+// If this fails, a backend is told a network that it did not ask for, or none
+// where it did, or finds a header where there must be none.
+func TestSpecByProxyMode(t *testing.T) {
+	t.Parallel()
+	nets := networks()
+	b := nets.Backends[port]
+	b.TLVs = []string{"azure"}
+	nets.Backends[port] = b
+	r := newRig(t, control.Options{ConfirmWait: impatience, Networks: nets})
+	h := &hand{r: r}
+	id := r.service()
+	e := r.endpoint(id)
+	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
+	h.spec(e.ID)
+	for _, tt := range []struct {
+		mode    sallyport.ProxyMode
+		proxy   bool
+		network string
+	}{
+		{sallyport.ProxyTOA, false, ""},
+		{sallyport.ProxyPROXY, true, ""},
+		{sallyport.ProxyVNI, true, string(hostVPC)},
+		{sallyport.ProxyBoth, true, ""},
+		{sallyport.ProxyClose, false, ""},
+	} {
+		if _, err := r.plane.UpdateService(t.Context(), owner(), id, sallyport.ServiceChange{TCPProxy: &tt.mode}); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.spec(e.ID); got.Proxy != tt.proxy || got.Network != tt.network || (len(got.TLVs) > 0) != tt.proxy {
+			t.Errorf("%s: header %v with network %q and TLVs %v, want %v with %q", tt.mode, got.Proxy, got.Network, got.TLVs, tt.proxy, tt.network)
+		}
+	}
+}
+
+// If this fails, a name resolves that nobody was told of, or one that was told
+// resolves to nothing.
+func TestSpecNames(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, control.Options{ConfirmWait: impatience})
+	h := &hand{r: r}
+	id := r.service()
+	for _, dns := range []bool{true, false} {
+		e := r.endpoint(id, func(n *sallyport.NewEndpoint) { n.EnableDNS = dns })
+		r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
+		var want []string
+		if dns {
+			want = []string{"vpcep-" + string(e.ID) + ".eu-west-101.sallyport.internal"}
+		}
+		if got := h.spec(e.ID).Names; !cmp.Equal(got, want) {
+			t.Errorf("with enable_dns %v the names are %q, want %q", dns, got, want)
+		}
+	}
+}
+
+// If this fails, an agent goes on with what its endpoint's owner, its service's
+// owner or the operator has changed, until something else happens.
+func TestEditsReachTheAgent(t *testing.T) {
+	t.Parallel()
+	nets := networks()
+	nets.Backends["port-2"] = control.Backend{VPC: hostVPC, Addresses: []netip.Addr{netip.MustParseAddr("10.9.0.2")}}
+	r := newRig(t, control.Options{ConfirmWait: impatience, Networks: nets})
+	h := &hand{r: r}
+	id := r.service()
+	e := r.endpoint(id)
+	r.mustDecide(id, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
+	first := h.spec(e.ID)
+	other := r.endpoint(id)
+	rev := first.Rev
+	service := func(ch sallyport.ServiceChange) error {
+		_, err := r.plane.UpdateService(t.Context(), owner(), id, ch)
+		return err
+	}
+	endpoint := func(ch sallyport.EndpointChange) error {
+		_, err := r.plane.UpdateEndpoint(t.Context(), consumer(), e.ID, ch)
+		return err
+	}
+	for _, tt := range []struct {
+		name string
+		edit func() error
+		told func(agentapi.Spec) bool
+	}{
+		{"whitelist", func() error { return endpoint(sallyport.EndpointChange{Whitelist: new([]string{"192.0.2.0/24"})}) }, func(s agentapi.Spec) bool { return len(s.AllowFrom) == 1 && !s.Filter }},
+		{"enable_whitelist", func() error { return endpoint(sallyport.EndpointChange{EnableWhitelist: new(true)}) }, func(s agentapi.Spec) bool { return s.Filter }},
+		{"ports", func() error {
+			return service(sallyport.ServiceChange{Ports: new([]sallyport.PortMapping{{Client: 53, Server: 53, Protocol: "UDP"}})})
+		}, func(s agentapi.Spec) bool { return s.Mappings[0].Protocol == agentapi.UDP }},
+		{"protocol alone", func() error {
+			return service(sallyport.ServiceChange{Ports: new([]sallyport.PortMapping{{Client: 53, Server: 53, Protocol: "TCP"}})})
+		}, func(s agentapi.Spec) bool { return s.Mappings[0].Protocol == agentapi.TCP }},
+		{"tcp_proxy", func() error { return service(sallyport.ServiceChange{TCPProxy: new(sallyport.ProxyBoth)}) }, func(s agentapi.Spec) bool { return s.Proxy }},
+		{"port_id", func() error { return service(sallyport.ServiceChange{PortID: new(sallyport.PortID("port-2"))}) }, func(s agentapi.Spec) bool {
+			return s.Backends[0] == netip.MustParseAddr("10.9.0.2")
+		}},
+	} {
+		if err := tt.edit(); err != nil && sallyport.KindOf(err) != sallyport.KindUnconfirmed {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		told := h.next()
+		got, ok := told[e.ID]
+		if !ok || len(told) != 1 || got.Rev <= rev || got.Admitted != first.Admitted || !tt.told(got) {
+			t.Errorf("%s: told is %+v after revision %d (%s is pending)", tt.name, told, rev, other.ID)
+		}
+		rev = got.Rev
+	}
+}
+
+// A cluster moves to other machines. If this fails, its endpoints lead to the old
+// ones.
+func TestInstanceAddressesReachTheAgent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, control.Options{ConfirmWait: impatience})
+	h := &hand{r: r}
+	want := control.ConfiguredInstance{
+		NewInstance: sallyport.NewInstance{
+			ID: "gate", Kind: sallyport.InstanceGateway, Name: "gate", VPCID: hostVPC, SubnetID: hostSubnet,
+			Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.201")}, Ports: []uint16{443},
+		},
+		ProjectID: ownerProject, DomainID: ownerDomain,
+	}
+	sync := func(address string) {
+		t.Helper()
+		want.Addresses = []netip.Addr{netip.MustParseAddr(address)}
+		if err := r.plane.SyncInstances(t.Context(), []control.ConfiguredInstance{want}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sync("10.1.0.201")
+	i, err := r.plane.Instance(t.Context(), owner(), "", "gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.permit(i.ServiceID, "*")
+	e := r.endpoint(i.ServiceID)
+	r.mustDecide(i.ServiceID, e.ID, sallyport.ActionAccept, sallyport.StatusCreating)
+	first := h.spec(e.ID)
+	sync("10.1.0.202")
+	if got := h.spec(e.ID); got.Rev <= first.Rev || got.Backends[0] != want.Addresses[0] {
+		t.Errorf("told is %+v after %+v", got, first)
 	}
 }
 
@@ -113,7 +264,7 @@ func TestServiceUpdateReachesAdmittedEndpoints(t *testing.T) {
 	}
 	told := h.next()
 	got, there := told[open.ID]
-	if len(told) != 1 || !there || got.Rev <= first.Rev || got.Admitted != first.Admitted || !cmp.Equal(got.Mappings, []agentapi.Mapping{{Client: 8, Server: 9}}) {
+	if len(told) != 1 || !there || got.Rev <= first.Rev || got.Admitted != first.Admitted || !cmp.Equal(got.Mappings, []agentapi.Mapping{{Protocol: agentapi.TCP, Client: 8, Server: 9}}) {
 		t.Errorf("told is %+v after %+v", told, first)
 	}
 	// A description is nothing to agents.
@@ -177,7 +328,7 @@ func TestRejectCutsAfterNetworksWereReloaded(t *testing.T) {
 	host, none := swapped.VPCs[hostVPC], swapped.VPCs[detached]
 	host.Attach, none.Attach = none.Attach, host.Attach
 	swapped.VPCs = map[sallyport.VPCID]control.VPC{hostVPC: host, detached: none}
-	r.plane.SetNetworks(swapped)
+	r.reload(swapped)
 
 	_, err := r.decide(id, carried.ID, sallyport.ActionReject)
 	mustRefuse(t, err, sallyport.KindUnconfirmed, sallyport.ReasonUnconfirmed)
@@ -286,7 +437,7 @@ func TestAskedAddresses(t *testing.T) {
 	vpc := small.VPCs[hostVPC]
 	vpc.Subnets = map[sallyport.SubnetID]netip.Prefix{"tiny": netip.MustParsePrefix("10.1.0.0/30")}
 	small.VPCs[hostVPC] = vpc
-	r.plane.SetNetworks(small)
+	r.reload(small)
 	for n := 0; ; n++ {
 		_, err := r.plane.CreateEndpoint(t.Context(), consumer(), sallyport.NewEndpoint{ServiceID: id, VPCID: hostVPC, SubnetID: "tiny"})
 		if err != nil {

@@ -112,6 +112,14 @@ func call(d sallyport.DomainID, p sallyport.ProjectID, roles ...sallyport.Role) 
 func owner() sallyport.Call    { return call(ownerDomain, ownerProject, sallyport.RoleAdmin) }
 func consumer() sallyport.Call { return call(consumerDomain, consumerOwn, sallyport.RoleAdmin) }
 
+// reload gives the plane the networks of a new configuration.
+func (r *rig) reload(n control.Networks) {
+	r.t.Helper()
+	if err := r.plane.SetNetworks(r.t.Context(), n); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // view returns the state.
 func (r *rig) view() sallyport.View {
 	r.t.Helper()
@@ -276,10 +284,19 @@ func (h *hand) spec(id sallyport.EndpointID) agentapi.Spec {
 // report says what became of a spec.
 func (h *hand) report(sp agentapi.Spec, state agentapi.State, message string) {
 	h.r.t.Helper()
-	err := h.r.plane.Agents().Report(h.r.t.Context(), "hand", []agentapi.Report{
-		{Endpoint: sp.Endpoint, Rev: sp.Rev, State: state, Message: message},
-	})
-	if err != nil {
+	h.say(agentapi.Report{Endpoint: sp.Endpoint, Rev: sp.Rev, State: state, Message: message})
+}
+
+// closed says that a spec is closed: gated first, then finally, with the number
+// of flows that were reset.
+func (h *hand) closed(sp agentapi.Spec, gated bool, flows int) {
+	h.r.t.Helper()
+	h.say(agentapi.Report{Endpoint: sp.Endpoint, Rev: sp.Rev, State: agentapi.StateClosed, Gated: gated, Flows: flows})
+}
+
+func (h *hand) say(r agentapi.Report) {
+	h.r.t.Helper()
+	if err := h.r.plane.Agents().Report(h.r.t.Context(), "hand", []agentapi.Report{r}); err != nil {
 		h.r.t.Fatal(err)
 	}
 }

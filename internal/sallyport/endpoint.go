@@ -2,6 +2,7 @@ package sallyport
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -84,6 +85,24 @@ func (e Endpoint) Apply(a Action, now time.Time) (Endpoint, bool, error) {
 // and still after a later reject.
 func (e *Endpoint) ShowsAddress() bool {
 	return e.Status == StatusAccepted || e.WasAccepted && e.Status == StatusRejected
+}
+
+// DefaultDNSSuffix ends the DNS names of endpoints where the operator named no
+// suffix; ICANN keeps .internal for private networks (SAC113).
+const DefaultDNSSuffix = "sallyport.internal"
+
+// DNSName returns the private DNS name of an endpoint, without a final dot. Only
+// interface endpoints with EnableDNS have one.
+func DNSName(id EndpointID, region, suffix string) string {
+	parts := DNSNameParts(id, region, suffix)
+	return strings.Join(parts[:], "")
+}
+
+// DNSNameParts returns what DNSName joins, for an encoder that makes no strings:
+// vpcep-<id>.<region>.<suffix>. The label is the one that pictures of the
+// vendor's console show; what follows it is documented nowhere.
+func DNSNameParts(id EndpointID, region, suffix string) [6]string {
+	return [6]string{"vpcep-", string(id), ".", region, ".", suffix}
 }
 
 // SubnetLease is the network this product gave to a subnet it was not told of

@@ -2,6 +2,7 @@ package sallyport_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,5 +81,25 @@ func TestApplyLeavesItsReceiver(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, e, cmp.Comparer(sameAddr)); diff != "" {
 		t.Errorf("receiver changed (-before +after):\n%s", diff)
+	}
+}
+
+// If this fails, what the API shows and what resolves are two names, or one that
+// a resolver cannot read.
+func TestDNSName(t *testing.T) {
+	const id = sallyport.EndpointID("705290f3-0d00-41f2-aedc-71f09844e879")
+	got := sallyport.DNSName(id, "eu-west-101", sallyport.DefaultDNSSuffix)
+	if want := "vpcep-705290f3-0d00-41f2-aedc-71f09844e879.eu-west-101.sallyport.internal"; got != want {
+		t.Errorf("name = %q, want %q", got, want)
+	}
+	parts := sallyport.DNSNameParts(id, "eu-west-101", sallyport.DefaultDNSSuffix)
+	if joined := strings.Join(parts[:], ""); joined != got {
+		t.Errorf("parts make %q, want %q", joined, got)
+	}
+	const maxLabel = 63 // RFC 1035, section 2.3.4
+	for label := range strings.SplitSeq(got, ".") {
+		if label == "" || len(label) > maxLabel {
+			t.Errorf("%q of %q is no label", label, got)
+		}
 	}
 }

@@ -145,4 +145,9 @@ type Enforcement struct {
 	Revision   Revision // the spec that the agent spoke of
 	At         time.Time
 	FlowsReset int // by the last cut
+	// Gated says that nothing passes any more while flows are still being reset:
+	// FlowsReset is yet to come.
+	Gated bool
+	// Paths says how the mappings of an open endpoint are carried.
+	Paths []Path
 }

@@ -32,7 +32,8 @@ const (
 type ProxyMode string
 
 // The five values of tcp_proxy (VPCEP API reference). Those that ask for the
-// PROXY protocol are honoured; the TCP option is not (see the divergences).
+// PROXY protocol are honoured, for TCP mappings; the TCP option is not (see the
+// divergences).
 const (
 	ProxyClose ProxyMode = "close"
 	ProxyTOA   ProxyMode = "toa_open"
@@ -46,11 +47,17 @@ func (m ProxyMode) SendsHeader() bool {
 	return m == ProxyPROXY || m == ProxyBoth || m == ProxyVNI
 }
 
+// The protocols of a port mapping (VPCEP API reference, ports).
+const (
+	ProtocolTCP = "TCP"
+	ProtocolUDP = "UDP"
+)
+
 // PortMapping forwards one port of the endpoint to one port of the backend.
 type PortMapping struct {
 	Client   uint16 // the port the endpoint offers, 1–65535
 	Server   uint16 // the port of the backend, 1–65535
-	Protocol string // "TCP"
+	Protocol string // ProtocolTCP or ProtocolUDP
 }
 
 // MaxTags is how many tags a resource may have (VPCEP API reference, tags).

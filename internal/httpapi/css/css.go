@@ -15,11 +15,6 @@ import (
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
-// defaultDNSSuffix ends the DNS names of endpoints where the operator named no
-// suffix. A name must read the same through every door, so it is that of the
-// VPC endpoint family; a test of the whole product compares the two.
-const defaultDNSSuffix = "sallyport.internal"
-
 // Plane is what this family asks of the product. Every method authorises the
 // caller for the project of the call, and returns a *sallyport.Error for what
 // may be shown and any other error for what may not.
@@ -55,7 +50,7 @@ type api struct {
 func New(p Plane, opt Options) edge.Family {
 	a := &api{plane: p, dnsSuffix: opt.DNSSuffix}
 	if a.dnsSuffix == "" {
-		a.dnsSuffix = defaultDNSSuffix
+		a.dnsSuffix = sallyport.DefaultDNSSuffix
 	}
 	return edge.Family{Name: "css", Prefixes: []string{"/v1.0"}, Routes: a.routes(), Error: renderError}
 }

@@ -176,7 +176,7 @@ func (a *api) connectionsOf(list []*sallyport.Endpoint, s *sallyport.Service) []
 			ip := e.Address.String()
 			c.IP = &ip
 			if e.EnableDNS {
-				name := "vpcep-" + string(e.ID) + "." + s.Region + "." + a.dnsSuffix
+				name := sallyport.DNSName(e.ID, s.Region, a.dnsSuffix)
 				c.DNSName = &name
 			}
 		}

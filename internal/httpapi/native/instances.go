@@ -106,18 +106,11 @@ type instanceHandlers struct {
 }
 
 func (h instanceHandlers) list(ctx context.Context, q *edge.Request) (edge.Response, error) {
-	offset, err := number(q, "offset", 0)
+	page, err := pageOf(q, defaultInstances, maxInstances)
 	if err != nil {
 		return edge.Response{}, err
 	}
-	limit, err := number(q, "limit", defaultInstances)
-	if err != nil {
-		return edge.Response{}, err
-	}
-	const farthest = 1 << 30 // beyond any list
-	list, total, err := h.plane.Instances(ctx, q.Call, sallyport.InstanceQuery{
-		Page: sallyport.Page{Offset: int(min(offset, farthest)), Limit: int(min(limit, maxInstances))}, Kind: h.kind,
-	})
+	list, total, err := h.plane.Instances(ctx, q.Call, sallyport.InstanceQuery{Page: page, Kind: h.kind})
 	if err != nil {
 		return edge.Response{}, err
 	}

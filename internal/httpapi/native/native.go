@@ -1,6 +1,6 @@
 // Package native is the product's own small API beside the vendor's: what the
-// data plane says of an endpoint, the audit log, and the clusters and gateways
-// that there are. It is for people, the command line and the console; the
+// data plane says of an endpoint and carries for it, the audit log, and the
+// clusters and gateways that there are. It is for people, the command line and the console; the
 // vendor's API has no words for these, or words that mean far more.
 //
 // It imports the domain and the edge and starts no goroutines.
@@ -37,11 +37,19 @@ type Enforcement struct {
 	Revision    int64  `json:"revision,omitempty"`
 	ConfirmedAt string `json:"confirmed_at,omitempty"`
 	FlowsReset  int    `json:"flows_reset"` // by the last cut
+	// Gated says that nothing passes any more while flows are still being reset:
+	// their number is yet to come.
+	Gated bool `json:"gated,omitempty"`
+	// Paths says how the mappings of an open endpoint are carried.
+	Paths []Path `json:"paths"`
 }
 
 // Plane is what the native API asks of the product.
 type Plane interface {
 	Enforcement(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.Enforcement, error)
+	Activity(ctx context.Context, c sallyport.Call, id sallyport.EndpointID) (sallyport.Activity, error)
+	// ConnectionActivity returns one page in the order of the service's connections.
+	ConnectionActivity(ctx context.Context, c sallyport.Call, q sallyport.EndpointQuery) ([]sallyport.Activity, int, error)
 	Service(ctx context.Context, c sallyport.Call, id sallyport.ServiceID) (sallyport.ServiceView, error)
 	UpdateService(ctx context.Context, c sallyport.Call, id sallyport.ServiceID, ch sallyport.ServiceChange) (sallyport.ServiceView, error)
 	CreateInstance(ctx context.Context, c sallyport.Call, n sallyport.NewInstance) (*sallyport.Instance, error)
@@ -96,8 +104,10 @@ func New(p Plane) edge.Family {
 		Name: "native", Prefixes: []string{Prefix + "/"}, Error: renderError,
 		Routes: slices.Concat([]edge.Route{
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/endpoints/{id}", Name: "ShowEnforcement", Handler: h.enforcement},
+			{Method: http.MethodGet, Path: Prefix + "/{project_id}/endpoints/{id}/activity", Name: "ShowActivity", Handler: h.activity},
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/services/{id}", Name: "ShowServiceSettings", Handler: h.service},
 			{Method: http.MethodPut, Path: Prefix + "/{project_id}/services/{id}", Name: "UpdateServiceSettings", Handler: h.updateService},
+			{Method: http.MethodGet, Path: Prefix + "/{project_id}/services/{id}/activity", Name: "ListServiceActivity", Handler: h.serviceActivity},
 			{Method: http.MethodGet, Path: Prefix + "/{project_id}/audit", Name: "ListAudit", Handler: h.audit},
 		},
 			h.clusterRoutes(),
@@ -114,7 +124,7 @@ func (h handlers) enforcement(ctx context.Context, q *edge.Request) (edge.Respon
 	}
 	out := Enforcement{
 		Endpoint: string(e.Endpoint.ID), Status: e.Endpoint.Status.String(), State: e.State, Agent: e.Agent,
-		Revision: int64(e.Revision), FlowsReset: e.FlowsReset,
+		Revision: int64(e.Revision), FlowsReset: e.FlowsReset, Gated: e.Gated, Paths: pathsOf(e.Paths),
 	}
 	if !e.At.IsZero() {
 		out.ConfirmedAt = e.At.Format(time.RFC3339Nano)
@@ -165,6 +175,20 @@ func (h handlers) audit(ctx context.Context, q *edge.Request) (edge.Response, er
 		out.Records[i] = record(&list[i])
 	}
 	return edge.Response{Status: http.StatusOK, Body: out}, nil
+}
+
+// pageOf reads which part of a list is wanted; more than most is most.
+func pageOf(q *edge.Request, fallback, most int) (sallyport.Page, error) {
+	offset, err := number(q, "offset", 0)
+	if err != nil {
+		return sallyport.Page{}, err
+	}
+	limit, err := number(q, "limit", int64(fallback))
+	if err != nil {
+		return sallyport.Page{}, err
+	}
+	const farthest = 1 << 30 // beyond any list
+	return sallyport.Page{Offset: int(min(offset, farthest)), Limit: int(min(limit, int64(most)))}, nil
 }
 
 func number(q *edge.Request, name string, fallback int64) (int64, error) {

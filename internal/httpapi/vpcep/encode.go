@@ -49,9 +49,7 @@ func appendConnection(b []byte, e *sallyport.Endpoint) []byte {
 }
 
 // appendEndpoint appends an endpoint as its owner sees it: the union of the
-// fields of every edition, lists never null. suffix ends its DNS name, which is
-// vpcep-<id>.<region>.<suffix>: the label is the one that pictures of the
-// vendor's console show, what follows it is documented nowhere.
+// fields of every edition, lists never null. suffix ends its DNS name.
 func appendEndpoint(b []byte, v sallyport.EndpointView, suffix string) []byte {
 	e, s := v.Endpoint, v.Service
 	gateway := s.Kind == sallyport.KindGateway
@@ -83,12 +81,10 @@ func appendEndpoint(b []byte, v sallyport.EndpointView, suffix string) []byte {
 	b = append(b, `,"enable_dns":`...)
 	b = strconv.AppendBool(b, e.EnableDNS && !gateway)
 	if e.EnableDNS && showsAddress(e, gateway) {
-		b = append(b, `,"dns_names":["vpcep-`...)
-		b = appendText(b, string(e.ID))
-		b = append(b, '.')
-		b = appendText(b, s.Region)
-		b = append(b, '.')
-		b = appendText(b, suffix)
+		b = append(b, `,"dns_names":["`...)
+		for _, part := range sallyport.DNSNameParts(e.ID, s.Region, suffix) {
+			b = appendText(b, part)
+		}
 		b = append(b, '"', ']')
 	}
 	b = append(b, `,"vpc_id":`...)

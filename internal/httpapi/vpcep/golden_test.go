@@ -93,6 +93,7 @@ var goldens = familytest.Goldens{
 	"UpgradeEndpoint":                               {202, 202},
 	"UpgradeEndpoint-refused":                       {400, 400, 400, 404},
 	"CreateEndpointService-vip":                     {200},
+	"CreateEndpointService-udp":                     {200, 400, 200},
 	"UpdateEndpointService-approval":                {200, 200, 200},
 	"AddOrRemoveServicePermissions-keeps":           {200, 200, 400},
 	"CreateEndpoint-professional":                   {200, 400, 400},

@@ -82,9 +82,6 @@ const (
 	maxOffset = 1<<31 - 1
 )
 
-// protocolTCP is the protocol the data plane carries.
-const protocolTCP = "TCP"
-
 // flexBool is a JSON boolean that may come as text: examples in the reference
 // send "true". null leaves it as it is.
 type flexBool bool
@@ -223,7 +220,8 @@ type portRequest struct {
 }
 
 // checkPorts reads the port mappings of a service, 1–200 of them. The same
-// server port may stand behind two client ports; a client port has one meaning.
+// server port may stand behind two client ports; a client port has one meaning
+// per protocol.
 func checkPorts(in []portRequest) ([]sallyport.PortMapping, *codeError) {
 	switch {
 	case len(in) == 0:
@@ -280,17 +278,16 @@ func checkPortNumber(field string, p opt[flexInt]) (uint16, *codeError) {
 }
 
 // parseProtocol reads the protocol of a mapping, in either case; "" is TCP,
-// which a client sends where its user said nothing. UDP stands in older
-// editions of the reference and is refused as long as the data plane cannot
-// carry it: a service that looks open and passes nothing would be worse.
+// which a client sends where its user said nothing. UDP stands in one edition of
+// the reference only.
 func parseProtocol(text string) (string, *codeError) {
 	switch strings.ToUpper(text) {
-	case "", protocolTCP:
-		return protocolTCP, nil
-	case "UDP":
-		return "", refuse(codeProtocol, "protocol is UDP, which is not supported yet; TCP is")
+	case "", sallyport.ProtocolTCP:
+		return sallyport.ProtocolTCP, nil
+	case sallyport.ProtocolUDP:
+		return sallyport.ProtocolUDP, nil
 	default:
-		return "", refuse(codeProtocol, "protocol is %s, TCP is needed", quote(text))
+		return "", refuse(codeProtocol, "protocol is %s, TCP or UDP is needed", quote(text))
 	}
 }
 

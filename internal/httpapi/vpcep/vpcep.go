@@ -9,10 +9,6 @@ import (
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
-// defaultDNSSuffix ends the DNS names of endpoints where the operator named no
-// suffix; RFC 9476 and ICANN keep .internal for private use.
-const defaultDNSSuffix = "sallyport.internal"
-
 // Plane is what this family asks of the product. Every method authorises the
 // caller for the project of the call, and returns a *sallyport.Error for what
 // may be shown and any other error for what may not.
@@ -76,7 +72,7 @@ func New(p Plane, opt Options) edge.Family {
 	a := &api{
 		plane:     p,
 		publicURL: strings.TrimSuffix(opt.PublicURL, "/"),
-		dnsSuffix: orDefault(opt.DNSSuffix, defaultDNSSuffix),
+		dnsSuffix: orDefault(opt.DNSSuffix, sallyport.DefaultDNSSuffix),
 	}
 	return edge.Family{
 		Name:     "vpcep",
