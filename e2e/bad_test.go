@@ -430,7 +430,7 @@ func (s *scene) badServices() []bad {
 		post("service/port is huge", s.provider, services, `{"port_id":"p","vpc_id":"v","server_type":"VM","ports":[{"client_port":1e400,"server_port":1}]}`, 400, "EndPoint.0002"),
 		post("service/too many ports", s.provider, services, with(func(m map[string]any) { m["ports"] = ports(201) }), 400, "EndPoint.3074"),
 		post("service/port twice", s.provider, services, with(func(m map[string]any) { m["ports"] = append(ports(1), ports(1)...) }), 400, "EndPoint.3004"),
-		post("service/UDP", s.provider, services, with(func(m map[string]any) { m["ports"].([]any)[0].(map[string]any)["protocol"] = "UDP" }), 400, "EndPoint.3075"),
+		post("service/protocol", s.provider, services, with(func(m map[string]any) { m["ports"].([]any)[0].(map[string]any)["protocol"] = "SCTP" }), 400, "EndPoint.3075"),
 		post("service/name too long", s.provider, services, with(func(m map[string]any) { m["service_name"] = strings.Repeat("a", 17) }), 400, "EndPoint.1003"),
 		post("service/name with a dot", s.provider, services, with(func(m map[string]any) { m["service_name"] = "a.b" }), 400, "EndPoint.1003"),
 		post("service/description", s.provider, services, with(func(m map[string]any) { m["description"] = "<script>" }), 400, "EndPoint.0002"),

@@ -431,6 +431,8 @@ var isolationRequests = map[string]asker{
 	},
 
 	"native ShowEnforcement":       named(func(b *belongings) string { return b.endpoint }, nil),
+	"native ShowActivity":          named(func(b *belongings) string { return b.endpoint }, nil),
+	"native ListServiceActivity":   named(func(b *belongings) string { return b.service }, nil),
 	"native ShowServiceSettings":   named(func(b *belongings) string { return b.service }, nil),
 	"native UpdateServiceSettings": named(func(b *belongings) string { return b.service }, map[string]any{"on_revoke": "cut"}),
 	"native ListAudit":             plain("?limit=1000"),

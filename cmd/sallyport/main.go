@@ -46,6 +46,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 				Listen: o.Listen, Dir: o.Dir, Out: stdout, Log: app.NewLog(stderr, o.Log.Level, o.Log.JSON),
 			})
 		},
+		Doctor: func(ctx context.Context, file string) ([]cli.Check, error) {
+			found, err := app.Doctor(ctx, file, os.Getenv)
+			checks := make([]cli.Check, len(found))
+			for i, c := range found {
+				checks[i] = cli.Check(c)
+			}
+			return checks, err
+		},
 		Now:     time.Now, //nolint:forbidigo // here the real clock comes in
 		Version: version, Env: os.Getenv, Stdin: os.Stdin, Stdout: stdout, Stderr: stderr,
 		IsTerminal: func(w io.Writer) bool {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sallyport-net/sallyport/internal/agentapi"
+	"github.com/sallyport-net/sallyport/internal/engine"
 	"github.com/sallyport-net/sallyport/internal/netattach"
 )
 
@@ -24,6 +25,8 @@ func (s oneDelta) Changes(ctx context.Context, _ string, _ int64) (agentapi.Delt
 	}
 }
 
+func (oneDelta) Observe(context.Context, string, []agentapi.Activity) error { return nil }
+
 func (s oneDelta) Report(_ context.Context, _ string, rs []agentapi.Report) error {
 	s.done <- rs[0].State
 	return nil
@@ -34,7 +37,7 @@ func (s oneDelta) Report(_ context.Context, _ string, rs []agentapi.Report) erro
 func TestNothingIsKeptOfWhatDoesNotStand(t *testing.T) {
 	t.Parallel()
 	s := oneDelta{delta: make(chan agentapi.Delta, 1), done: make(chan agentapi.State, 1)}
-	a := New(Options{Server: s, Attach: func(agentapi.Attach) (netattach.Network, error) { return nil, errors.New("not here") }})
+	a := New(Options{Server: s, Engines: engine.New(engine.Options{}), Attach: func(agentapi.Attach) (netattach.Network, error) { return nil, errors.New("not here") }})
 	s.delta <- agentapi.Delta{Rev: 1, Full: true, Specs: []agentapi.Spec{{Endpoint: "e", Rev: 1, Open: true}}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

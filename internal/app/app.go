@@ -54,7 +54,7 @@ type Options struct {
 }
 
 // Run runs the product until ctx ends, and then stops it in order: no new
-// requests, those under way answered, forwarders cut, proofs stored, store
+// requests, those under way answered, flows drained and cut, proofs stored, store
 // closed. It returns nil after such a stop.
 func Run(ctx context.Context, cfg *config.Config, opt Options) (err error) {
 	if opt.Log == nil {
@@ -78,6 +78,10 @@ func Run(ctx context.Context, cfg *config.Config, opt Options) (err error) {
 		cfg: cfg, opt: opt, store: store, listener: ln, metrics: prometheus.NewRegistry(),
 		publicURL: cmp.Or(cfg.PublicURL, config.PublicURLFor(ln.Addr().String())),
 	}
+	if s.data, err = newDataPlane(ctx, cfg, opt); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.data.close(ctx)) }()
 	if err := s.wire(ctx); err != nil {
 		return err
 	}
@@ -95,6 +99,7 @@ type server struct {
 
 	authority *identity.Authority
 	plane     *control.Plane
+	data      *dataPlane
 	agent     *agent.Agent
 	http      *http.Server
 }
@@ -108,6 +113,7 @@ func (s *server) wire(ctx context.Context) error {
 	s.plane = control.New(s.store, control.Options{
 		Region: s.cfg.Region, Networks: networks(s.cfg), Services: s.cfg.Quotas.EndpointService,
 		Endpoints: s.cfg.Quotas.Endpoint, OnRevoke: sallyport.RevokeMode(s.cfg.OnRevoke), Now: s.opt.Now, Log: s.opt.Log,
+		DNSSuffix: s.cfg.DNS.Suffix, Limits: limits(s.cfg), Engine: engineOf(s.cfg),
 	})
 	key, err := s.store.Secret(ctx, "token-signing-key")
 	if err != nil {
@@ -125,7 +131,10 @@ func (s *server) wire(ctx context.Context) error {
 	if err := s.plane.Sweep(ctx); err != nil {
 		return fmt.Errorf("settle what an earlier run left: %w", err)
 	}
-	s.agent = agent.New(agent.Options{Name: agentName, Server: s.plane.Agents(), Attach: attach, Log: s.opt.Log})
+	s.agent = agent.New(agent.Options{
+		Name: agentName, Server: s.plane.Agents(), Attach: s.data.networks.attach, Engines: s.data.engines,
+		Names: s.data.names, Drain: s.cfg.Forwarding.Drain, Now: s.opt.Now, Log: s.opt.Log,
+	})
 	s.http = s.newHTTP()
 	return nil
 }
@@ -163,6 +172,7 @@ func (s *server) run(ctx context.Context) error {
 		return s.agent.Run(agentCtx)
 	})
 	g.Go(func() error {
+		s.data.startNames(gctx, s.cfg)
 		s.awaitListeners(gctx)
 		if s.opt.Ready != nil && gctx.Err() == nil {
 			s.opt.Ready(s.listener.Addr(), s.publicURL)
@@ -196,6 +206,7 @@ func (s *server) awaitListeners(ctx context.Context) {
 	defer t.Stop()
 	select {
 	case <-s.agent.Settled():
+		s.data.settle(ctx)
 	case <-ctx.Done():
 	case <-t.C:
 		s.opt.Log.WarnContext(ctx, "serving before every listener stands", "waited", settleWait.String())
@@ -223,7 +234,10 @@ func (s *server) reload(ctx context.Context) {
 				continue
 			}
 			s.authority.SetDirectory(dir)
-			s.plane.SetNetworks(networks(cfg))
+			if err := s.plane.SetNetworks(ctx, networks(cfg)); err != nil {
+				s.opt.Log.ErrorContext(ctx, "networks of the new configuration", "err", err)
+				continue
+			}
 			if err := s.plane.SyncPublicServices(ctx, publicServices(cfg)); err != nil {
 				s.opt.Log.ErrorContext(ctx, "public services of the new configuration", "err", err)
 				continue

@@ -28,13 +28,14 @@ func (p projects) Owns(d sallyport.DomainID, id sallyport.ProjectID) bool {
 }
 
 func (s *server) newHTTP() *http.Server {
-	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newActivityCollector(observed{s.plane}))
 	api := edge.New(edge.Options{
 		Gate: s.authority, Projects: projects{s}, Log: s.opt.Log, Metrics: s.metrics, Language: s.cfg.Language,
 		Now: s.opt.Now,
 		Families: []edge.Family{
-			vpcep.New(s.plane, vpcep.Options{PublicURL: s.publicURL}),
-			css.New(s.plane, css.Options{}),
+			vpcep.New(s.plane, vpcep.Options{PublicURL: s.publicURL, DNSSuffix: s.cfg.DNS.Suffix}),
+			css.New(s.plane, css.Options{DNSSuffix: s.cfg.DNS.Suffix}),
 			apig.New(s.plane),
 			iam.New(iam.Options{Authority: s.authority, PublicURL: s.publicURL, Region: s.cfg.Region}),
 			native.New(s.plane),

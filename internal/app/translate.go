@@ -8,7 +8,6 @@ import (
 	"github.com/sallyport-net/sallyport/internal/config"
 	"github.com/sallyport-net/sallyport/internal/control"
 	"github.com/sallyport-net/sallyport/internal/identity"
-	"github.com/sallyport-net/sallyport/internal/netattach"
 	"github.com/sallyport-net/sallyport/internal/sallyport"
 )
 
@@ -48,7 +47,7 @@ func networks(cfg *config.Config) control.Networks {
 	}
 	for _, v := range cfg.Networks.VPCs {
 		vpc := control.VPC{
-			Attach:  agentapi.Attach{Mode: agentapi.AttachMode(v.Attach.Mode), Name: v.Attach.Name},
+			Attach:  attachment(v.Attach),
 			Subnets: map[sallyport.SubnetID]netip.Prefix{},
 		}
 		for _, s := range v.Subnets {
@@ -57,9 +56,23 @@ func networks(cfg *config.Config) control.Networks {
 		n.VPCs[sallyport.VPCID(v.ID)] = vpc
 	}
 	for _, b := range cfg.Backends {
-		n.Backends[sallyport.PortID(b.PortID)] = control.Backend{VPC: sallyport.VPCID(b.VPC), Addresses: b.Addresses}
+		n.Backends[sallyport.PortID(b.PortID)] = control.Backend{
+			VPC: sallyport.VPCID(b.VPC), Addresses: b.Addresses, Balance: agentapi.Balance(b.Balance),
+			Check: check(b.Check), TLVs: b.ProxyTLVs,
+		}
 	}
 	return n
+}
+
+// check makes a health check of the configuration's; nil stays nil.
+func check(k *config.Check) *agentapi.Check {
+	if k == nil {
+		return nil
+	}
+	return &agentapi.Check{
+		Kind: agentapi.CheckKind(k.Type), Port: uint16(k.Port), // the configuration has checked the range
+		Path: k.Path, Interval: k.Interval, Timeout: k.Timeout,
+	}
 }
 
 func publicServices(cfg *config.Config) []control.PublicService {
@@ -128,10 +141,18 @@ func instances(cfg *config.Config) ([]control.ConfiguredInstance, error) {
 	return out, nil
 }
 
-// attach returns the network that an attachment stands for on this machine.
-func attach(a agentapi.Attach) (netattach.Network, error) {
-	if a.Mode == agentapi.AttachHost {
-		return netattach.Host(), nil
+// limits makes what bounds the flows of every endpoint.
+func limits(cfg *config.Config) agentapi.Limits {
+	f := cfg.Forwarding
+	return agentapi.Limits{
+		Connections: f.Connections, DialTimeout: f.DialTimeout, IdleTimeout: f.IdleTimeout, UDPTimeout: f.UDPTimeout, Drain: f.Drain,
 	}
-	return nil, fmt.Errorf("networks attached by %q are not carried by this version; use host or none", a.Mode)
+}
+
+// engineOf returns the engine that the configuration fixes, "" where the agent chooses.
+func engineOf(cfg *config.Config) agentapi.Engine {
+	if cfg.Forwarding.Engine == config.EngineUser {
+		return agentapi.EngineUser
+	}
+	return ""
 }

@@ -34,6 +34,10 @@ type Deps struct {
 	// Dev runs the server with the development configuration until ctx ends, or
 	// prints that configuration.
 	Dev func(ctx context.Context, opt DevOptions) error
+	// Doctor looks at this machine and says what works. configFile is the path of the
+	// configuration whose needs count, "" for none. An error means that it could not
+	// look, or that the configuration cannot be read.
+	Doctor func(ctx context.Context, configFile string) ([]Check, error)
 	// Version is the version of the binary, shown by version and in User-Agent;
 	// "" takes the one the Go toolchain wrote into the binary.
 	Version string

@@ -111,6 +111,7 @@ type runner struct {
 	stdin    io.Reader
 	serve    func(context.Context, ServeOptions) error
 	dev      func(context.Context, DevOptions) error
+	doctor   func(context.Context, string) ([]Check, error)
 	slept    []time.Duration
 	now      func() time.Time // nil is a time that stands still
 }
@@ -139,7 +140,7 @@ func (r *runner) deps(out, errors io.Writer) Deps {
 		now = func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 	}
 	return Deps{
-		Serve: r.serve, Dev: r.dev, Version: "1.2.3",
+		Serve: r.serve, Dev: r.dev, Doctor: r.doctor, Version: "1.2.3",
 		Env:   func(name string) string { return r.env[name] },
 		Now:   now,
 		Stdin: stdin, Stdout: out, Stderr: errors,
@@ -226,6 +227,13 @@ func TestUsage(t *testing.T) {
 		{"nothing to change", []string{"service", "update", service1}, "at least one of the flags in the group"},
 		{"bad mapping", []string{"service", "create", "--port", "80:x"}, "CLIENT:SERVER is needed"},
 		{"bad port", []string{"service", "create", "--port", "0"}, "CLIENT:SERVER is needed"},
+		{"bad protocol", []string{"service", "create", "--port", "53:53/sctp"}, "such as 80:8080 or 53:53/udp"},
+		{"empty protocol", []string{"service", "create", "--port", "53:53/"}, "CLIENT:SERVER is needed"},
+		{"watch ids", []string{"connection", "watch", service1, "-o", "id"}, "only table and json show them"},
+		{"watch too often", []string{"endpoint", "watch", ep1, "--interval", "199ms"}, "a duration from 200ms to 1m0s is needed"},
+		{"watch too seldom", []string{"endpoint", "watch", ep1, "--interval", "61s"}, "a duration from 200ms to 1m0s is needed"},
+		{"watch too many", append([]string{"endpoint", "watch"}, strings.Fields(strings.Repeat("e ", maxWatchedIDs+1))...), "at most 16 endpoints can be watched"},
+		{"doctor with an empty file", []string{"doctor", "--config", ""}, "--config is empty"},
 		{"bad word", []string{"service", "list", "--status", "up"}, "one of creating, available, failed, deleting is needed"},
 		{"bad format", []string{"quota", "-o", "xml"}, "one of table, json, id is needed"},
 		{"bad limit", []string{"service", "list", "--limit", "0"}, "a number from 1 to 1000 is needed"},

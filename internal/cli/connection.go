@@ -28,7 +28,7 @@ func connections(service string) string { return services + "/" + service + "/co
 
 func (a *app) connectionGroup() *cobra.Command {
 	return a.apiGroup("connection", "Decide who is connected to your services", helpConnection, exampleConnection,
-		a.connectionList(),
+		a.connectionList(), a.connectionWatch(),
 		a.connectionDecide("accept", "receive", []string{"accepted", "creating"}, helpConnectionAccept, exampleConnectionAccept, "Accept connections"),
 		a.connectionDecide("reject", "reject", []string{"rejected"}, helpConnectionReject, exampleConnectionReject, "Reject connections, or cut accepted ones"))
 }

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport-net/sallyport/internal/httpapi/native"
 )
 
 // endpoints is the path of endpoints behind the project.
@@ -24,6 +27,8 @@ var endpointNoun = noun{
 		{"id", "id"},
 		{"status", "status"},
 		{"error", "error"},
+		{"data plane", "data_plane"},
+		{"engines", "engines"},
 		{"ip", "ip"},
 		{"dns names", "dns_names"},
 		{"marker", "marker_id"},
@@ -45,7 +50,7 @@ var endpointNoun = noun{
 
 func (a *app) endpointGroup() *cobra.Command {
 	return a.apiGroup("endpoint", "Connect to services from your networks", helpEndpoint, exampleEndpoint,
-		a.endpointList(), a.endpointShow(), a.endpointCreate(), a.endpointDelete())
+		a.endpointList(), a.endpointShow(), a.endpointCreate(), a.endpointDelete(), a.endpointWatch())
 }
 
 func (a *app) endpointList() *cobra.Command {
@@ -81,8 +86,48 @@ func (a *app) endpointShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if a.format() == outputTable {
+				a.addEnforcement(ctx, s, i)
+			}
 			return a.printOne(endpointNoun, i)
 		}),
+	}
+}
+
+// addEnforcement puts beside an endpoint what the data plane says of it, which the
+// native API knows. A server that has none of that is no failure: the endpoint is
+// shown as the vendor's API has it.
+func (a *app) addEnforcement(ctx context.Context, s *session, i item) {
+	own, err := s.under(native.Prefix)
+	if err != nil {
+		return
+	}
+	e, err := own.enforcement(ctx, i.id())
+	if gone(err) {
+		return
+	}
+	if err != nil {
+		a.note("what the data plane says is not known: %v", err)
+		return
+	}
+	said := e.State
+	if e.Agent != "" {
+		said += ", says agent " + e.Agent
+	}
+	if e.ConfirmedAt != "" {
+		said += " of " + e.ConfirmedAt
+	}
+	i.fields["data_plane"] = said
+	if len(e.Paths) > 0 {
+		list := make([]any, len(e.Paths))
+		for n, p := range e.Paths {
+			text := fmt.Sprintf("%d/%s %s", p.ClientPort, p.Protocol, p.Engine)
+			if p.Reason != "" {
+				text += " (" + p.Reason + ")"
+			}
+			list[n] = text
+		}
+		i.fields["engines"] = list
 	}
 }
 

@@ -9,7 +9,8 @@ consumers create endpoints to it from their own networks, and the owner accepts 
 rejects each connection; the network carries or cuts the bytes accordingly.
 
 One binary is the server (serve, dev) and its command line client. The client
-speaks the public VPCEP and IAM APIs, so it works with other servers of these too.
+speaks the public VPCEP and IAM APIs, so it works with other servers of these too. What
+they have no words for it asks of the native API: watch, cluster, gateway.
 
 Results go to stdout: a table on a terminal, JSON elsewhere (-o says otherwise).
 Everything for people goes to stderr. The exit code is 0 if all was done, 1 if
@@ -125,7 +126,8 @@ const exampleServiceShow = `  sallyport service show $SERVICE
 
 const helpServiceCreate = `Publish a service. Its backend is named by --vpc and --port-id, ids that the server's
 configuration gives meaning to; --port says which port an endpoint offers and to
-which port of the backend that leads.
+which port of the backend that leads, of TCP unless /udp stands behind it. One port may
+be offered in both.
 
 Nobody but your own account may connect until you let others in: see permission add.
 With approval, which is the default, each of their endpoints waits for you besides:
@@ -137,7 +139,10 @@ proxy_vni) or a TCP option (toa_open, open) that tells the backend who connects.
 const exampleServiceCreate = `  sallyport service create --name web --vpc $VPC --port-id $PORT --port 80:8080 --wait
 
   # two ports, no approval, the backend learns client addresses; keep the id
-  SERVICE=$(sallyport service create --vpc $VPC --port-id $PORT --port 80:8080 --port 443:8443 --approval=false --tcp-proxy proxy_open -o id)`
+  SERVICE=$(sallyport service create --vpc $VPC --port-id $PORT --port 80:8080 --port 443:8443 --approval=false --tcp-proxy proxy_open -o id)
+
+  # name servers answer on both
+  sallyport service create --name dns --vpc $VPC --port-id $PORT --port 53:53/udp --port 53:53/tcp`
 
 const helpServiceUpdate = `Change what is given and leave the rest. --port replaces the whole list of mappings.
 
@@ -179,7 +184,8 @@ const helpEndpoint = `An endpoint is the consumer's side of a connection: an add
 that leads to a service of somebody else.`
 
 const exampleEndpoint = `  sallyport endpoint create --service $SERVICE --vpc $VPC --subnet $SUBNET --wait
-  sallyport endpoint list`
+  sallyport endpoint list
+  sallyport endpoint watch $ENDPOINT`
 
 const helpEndpointList = `List the endpoints of the project, the newest first. The API gives ten at a time; --all
 reads every page.`
@@ -188,7 +194,12 @@ const exampleEndpointList = `  sallyport endpoint list --all
   sallyport endpoint list --service-name web --vpc $VPC
   sallyport endpoint list --all -o json`
 
-const helpEndpointShow = `Show one endpoint of the project. It has an address once it is accepted.`
+const helpEndpointShow = `Show one endpoint of the project. It has an address once it is accepted.
+
+The table says besides what the data plane last said of it, and which engine carries
+each port: kernel, where the packets never enter the server's process, or user, where
+it copies the bytes, with the reason. JSON is what the VPCEP API answers; the engines
+are in that of endpoint watch.`
 
 const exampleEndpointShow = `  sallyport endpoint show $ENDPOINT`
 
@@ -219,6 +230,7 @@ id. The owner sees those of every account, and decides.`
 
 const exampleConnection = `  sallyport connection list $SERVICE --status pendingAcceptance
   sallyport connection accept $SERVICE $ENDPOINT
+  sallyport connection watch $SERVICE
   sallyport connection reject $SERVICE $ENDPOINT`
 
 const helpConnectionList = `List the connections of a service, the newest first: whose they are (ACCOUNT), their

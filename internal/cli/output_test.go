@@ -14,7 +14,7 @@ const servicesCall = "GET /v1/" + project + "/vpc-endpoint-services"
 
 const oneService = `{"id":"` + service1 + `","port_id":"p","vpc_id":"v","service_name":"eu-west-101.web.` + service1 + `",` +
 	`"service_type":"interface","server_type":"VM","approval_enabled":true,"status":"available","tcp_proxy":"close",` +
-	`"ports":[{"client_port":80,"server_port":8080,"protocol":"TCP"}],"tags":[{"key":"team","value":"a"}],"description":"",` +
+	`"ports":[{"client_port":80,"server_port":8080,"protocol":"TCP"},{"client_port":53,"server_port":53,"protocol":"UDP"}],"tags":[{"key":"team","value":"a"}],"description":"",` +
 	`"connection_count":2,"not_known_to_this_program":{"a":1},"created_at":"2025-03-02T10:00:00Z","updated_at":"2025-03-02T10:00:00Z"}`
 
 // A table is for people, JSON for programs. If this fails, either gets what it
@@ -23,10 +23,10 @@ func TestFormats(t *testing.T) {
 	v := newVendor(t)
 	v.on(servicesCall, 200, `{"endpoint_services":[`+oneService+`],"total_count":57}`)
 	v.on("GET /v1/"+project+"/vpc-endpoint-services/"+service1, 200, oneService)
-	table := "ID                                    STATUS     APPROVAL  CONNECTIONS  PORTS        NAME\n" +
-		service1 + "  available  yes       2            80:8080/TCP  eu-west-101.web\n"
+	table := "ID                                    STATUS     APPROVAL  CONNECTIONS  PORTS                   NAME\n" +
+		service1 + "  available  yes       2            80:8080/TCP, 53:53/UDP  eu-west-101.web\n"
 	detail := "id           " + service1 + "\nname         eu-west-101.web\nstatus       available\ntype         interface\n" +
-		"approval     yes\nconnections  2\nports        80:8080/TCP\ntcp proxy    close\nvpc          v\nport id      p\n" +
+		"approval     yes\nconnections  2\nports        80:8080/TCP, 53:53/UDP\ntcp proxy    close\nvpc          v\nport id      p\n" +
 		"server type  VM\ndescription  -\ntags         team=a\ncreated      2025-03-02T10:00:00Z\nupdated      2025-03-02T10:00:00Z\n"
 	tests := []struct {
 		name     string

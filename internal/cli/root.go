@@ -34,7 +34,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupMore, Title: "More:"},
 	)
 	root.AddCommand(
-		a.serveCommand(), a.devCommand(), a.configGroup(), a.hashPasswordCommand(),
+		a.serveCommand(), a.devCommand(), a.doctorCommand(), a.configGroup(), a.hashPasswordCommand(),
 		a.serviceGroup(), a.endpointGroup(), a.connectionGroup(), a.permissionGroup(), a.clusterGroup(), a.gatewayGroup(),
 		a.quotaCommand(), a.tokenCommand(),
 		a.versionCommand(), environmentTopic(),

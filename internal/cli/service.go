@@ -131,7 +131,7 @@ type serviceFlags struct {
 func (f *serviceFlags) add(cmd *cobra.Command) {
 	f.tcpProxy.allowed = tcpProxies
 	cmd.Flags().StringVar(&f.portID, "port-id", "", "`ID` of the backend: its port, as the server's configuration names it")
-	cmd.Flags().Var(&f.ports, "port", "`CLIENT:SERVER`, the port offered and the backend's; may be repeated")
+	cmd.Flags().Var(&f.ports, "port", "`CLIENT:SERVER[/PROTOCOL]`, the port offered and the backend's, tcp or udp (default tcp); may be repeated")
 	cmd.Flags().BoolVar(&f.approval, "approval", true, "whether the owner decides on each connection")
 	cmd.Flags().Var(&f.tcpProxy, "tcp-proxy", "how the backend learns who connects, `MODE` of "+strings.Join(tcpProxies, ", "))
 	cmd.Flags().StringVar(&f.description, "description", "", "`TEXT` for people")

@@ -8,7 +8,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -148,6 +150,72 @@ func TestInterruptedPrompt(t *testing.T) {
 		t.Error("the terminal does not echo at the end")
 	}
 }
+
+// A screen on which tables follow each other cannot be read; one that is drawn over
+// but longer than the window destroys what stands above. The bytes that a terminal
+// gets are looked at, in a window of a real size.
+func TestWatchIsDrawnInPlace(t *testing.T) {
+	v := newVendor(t)
+	v.idle(ep1, ep2, ep3)
+	call := nativeBase + "/endpoints/"
+	for _, id := range []string{ep1, ep2, ep3} {
+		v.on(call+id, 200, enforcementBody(id, "accepted", tcpKernel))
+	}
+	v.on(call+ep3, 503, "")
+	v.on(call+ep3, 200, enforcementBody(ep3, "accepted", tcpKernel))
+	_, terminal := openTerminal(t)
+	resize := func(columns, rows uint16) {
+		t.Helper()
+		if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resize(60, 4)
+	looks := 5
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	r := with(t, v)
+	r.terminal = true
+	var screen, stderr bytes.Buffer
+	d := r.deps(nil, &stderr)
+	d.Stdout = recorder{terminal: terminal, seen: &screen}
+	d.Sleep = func(ctx context.Context, _ time.Duration) error {
+		screen.WriteString("|")
+		switch looks--; looks {
+		case 2:
+			resize(200, 50)
+		case 0:
+			interrupt()
+		}
+		return ctx.Err()
+	}
+	if code := Run(ctx, []string{"endpoint", "watch", ep1, ep2, ep3}, d); code != ExitOK {
+		t.Fatalf("exit code = %d: %s", code, stderr.String())
+	}
+	short := ep1[:shortID] + "  accepted      0     -      -    0 B       0       " // 60 columns
+	narrow := "ENDPOINT  STATUS    FLOWS  IN/S  OUT/S  TOTAL  RESETS  REFUS\x1b[K\n" + short + "\x1b[K\n" + "and 2 more; -o json shows all\x1b[K\n\x1b[J|"
+	wide := "ENDPOINT                              STATUS    FLOWS  IN/S  OUT/S  TOTAL  RESETS  REFUSED  DIAL ERR  LAST  ENGINE\x1b[K\n"
+	for _, id := range []string{ep1, ep2, ep3} {
+		wide += id + "  accepted      0     -      -    0 B       0        0         0     -  kernel\x1b[K\n"
+	}
+	wide += "\x1b[J|"
+	// The second look fails and says so, so the third begins below; the fourth is in
+	// another window; only the fifth finds what it can be drawn over.
+	want := narrow + "|" + narrow + wide + "\x1b[4A\r" + wide
+	if diff := cmp.Diff(want, screen.String()); diff != "" {
+		t.Errorf("what was drawn (-want +got):\n%s", diff)
+	}
+}
+
+// recorder is a terminal that nobody reads, and which keeps what was written to it.
+type recorder struct {
+	terminal *os.File
+	seen     *bytes.Buffer
+}
+
+func (r recorder) Fd() uintptr { return r.terminal.Fd() }
+
+func (r recorder) Write(p []byte) (int, error) { return r.seen.Write(p) }
 
 type writerFunc func([]byte) (int, error)
 

@@ -96,14 +96,17 @@ type mapping struct {
 	Protocol   string `json:"protocol"`
 }
 
-// mappingsValue is a flag that takes CLIENT:SERVER, and may be repeated.
+// protocols are the words of a port mapping on the wire.
+var protocols = []string{"TCP", "UDP"}
+
+// mappingsValue is a flag that takes CLIENT:SERVER/PROTOCOL, and may be repeated.
 type mappingsValue struct{ list []mapping }
 
 // String returns the mappings as they are written.
 func (m *mappingsValue) String() string {
 	parts := make([]string, len(m.list))
 	for i, p := range m.list {
-		parts[i] = fmt.Sprintf("%d:%d", p.ClientPort, p.ServerPort)
+		parts[i] = fmt.Sprintf("%d:%d/%s", p.ClientPort, p.ServerPort, strings.ToLower(p.Protocol))
 	}
 	return strings.Join(parts, ",")
 }
@@ -112,20 +115,25 @@ func (m *mappingsValue) String() string {
 func (m *mappingsValue) Type() string { return "mapping" }
 
 // Set takes one mapping or several with commas between; a single port stands for
-// itself on both sides.
+// itself on both sides, and TCP is meant where no protocol is named.
 func (m *mappingsValue) Set(text string) error {
 	for part := range strings.SplitSeq(text, ",") {
-		ports, protocol, named := strings.Cut(part, "/")
+		ports, name, named := strings.Cut(part, "/")
+		protocol := enumValue{allowed: protocols, value: protocols[0]}
+		var errProtocol error
+		if named {
+			errProtocol = protocol.Set(name)
+		}
 		client, server, two := strings.Cut(ports, ":")
 		if !two {
 			server = client
 		}
 		c, errClient := strconv.ParseUint(client, 10, 16)
 		s, errServer := strconv.ParseUint(server, 10, 16)
-		if errClient != nil || errServer != nil || c == 0 || s == 0 || named && !strings.EqualFold(protocol, "tcp") {
-			return fmt.Errorf("CLIENT:SERVER is needed, two ports from 1 to 65535, such as 80:8080")
+		if errClient != nil || errServer != nil || c == 0 || s == 0 || errProtocol != nil {
+			return fmt.Errorf("CLIENT:SERVER is needed, two ports from 1 to 65535, such as 80:8080 or 53:53/udp")
 		}
-		m.list = append(m.list, mapping{ClientPort: int(c), ServerPort: int(s), Protocol: "TCP"})
+		m.list = append(m.list, mapping{ClientPort: int(c), ServerPort: int(s), Protocol: protocol.value})
 	}
 	if len(m.list) > maxMappings {
 		return fmt.Errorf("at most %d mappings are possible", maxMappings)

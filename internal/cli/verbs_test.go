@@ -138,12 +138,12 @@ func TestBodies(t *testing.T) {
 		{
 			"all of a service",
 			[]string{
-				"service", "create", "--vpc", "v", "--port-id", "p", "--port", "80:8080,443", "--port", "22:2222/tcp", "--name", "web", "--server-type", "lb",
+				"service", "create", "--vpc", "v", "--port-id", "p", "--port", "80:8080,443", "--port", "22:2222/tcp", "--port", "443:53/Udp", "--name", "web", "--server-type", "lb",
 				"--approval=false", "--tcp-proxy", "proxy_open", "--description", "d", "--tag", "a=b=c", "--tag", "e",
 			},
 			"POST " + base + "/vpc-endpoint-services",
 			`{"service_name":"web","vpc_id":"v","port_id":"p","server_type":"LB","approval_enabled":false,"tcp_proxy":"proxy_open","description":"d",
-			"ports":[{"client_port":80,"server_port":8080,"protocol":"TCP"},{"client_port":443,"server_port":443,"protocol":"TCP"},{"client_port":22,"server_port":2222,"protocol":"TCP"}],
+			"ports":[{"client_port":80,"server_port":8080,"protocol":"TCP"},{"client_port":443,"server_port":443,"protocol":"TCP"},{"client_port":22,"server_port":2222,"protocol":"TCP"},{"client_port":443,"server_port":53,"protocol":"UDP"}],
 			"tags":[{"key":"a","value":"b=c"},{"key":"e","value":""}]}`,
 		},
 		{"approval on", []string{"service", "update", service1, "--approval"}, "PUT " + oneBase, `{"approval_enabled":true}`},

@@ -118,6 +118,7 @@ func BenchmarkIdleForwarder(b *testing.B) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc + m.StackInuse
 	}
+	e := newEngine(b, forward.Options{})
 	for range b.N {
 		all := make([]*forward.Forwarder, 0, n)
 		before := inUse()
@@ -125,7 +126,7 @@ func BenchmarkIdleForwarder(b *testing.B) {
 			spec := baseSpec()
 			spec.Address = netip.AddrFrom4([4]byte{127, 64, byte(i >> 8), byte(i)})
 			spec.Backends = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
-			f, err := forward.Open(b.Context(), spec, forward.Options{})
+			f, err := e.Open(b.Context(), spec)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -14,10 +14,36 @@ type cutting struct {
 	result CutResult
 }
 
+// StopNew closes every listener and keeps the flows: the first half of a stop that
+// lets clients finish, of which Wait is the second. A UDP socket stays for the
+// sessions that it has and begins no more. Nothing lets clients in again.
+func (f *Forwarder) StopNew() {
+	f.advance(stopped)
+	f.engine.carrier.silence(f, f.take(func(d *door) bool { return !d.udp }))
+}
+
+// Shut stops the endpoint in user space: when it returns, nobody is let in and no
+// byte of it is handed to the kernel any more, however many flows there are. What the
+// kernel has queued before may still be sent, and no peer is told anything: that is
+// what Cut is for, which includes Shut and comes next. Shutting twice is harmless.
+func (f *Forwarder) Shut() {
+	f.advance(shut)
+	f.engine.carrier.silence(f, f.take(func(*door) bool { return true }))
+}
+
+// advance moves the stage, never back, and ends the binding of an Update under way.
+func (f *Forwarder) advance(to stage) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stage.Store(max(f.stage.Load(), to))
+	if f.stopBind != nil {
+		f.stopBind()
+	}
+}
+
 // Cut closes every listener and resets every flow on both sides. It returns when
-// each goroutine of the forwarder has ended and each descriptor is closed, so that
-// no byte passes after it: nothing is left that could send one, in the kernel
-// included. It waits for no peer.
+// each descriptor of the forwarder is closed, so that no byte passes after it: nothing
+// is left that could send one, in the kernel included. It waits for no peer.
 //
 // Every further Cut, concurrent or later, waits for the first and returns the same
 // result.
@@ -29,53 +55,15 @@ func (f *Forwarder) Cut() CutResult {
 		return c.result
 	}
 	c := &cutting{done: make(chan struct{})}
-	f.cut = c // from here on nobody is let in and no Update begins
-	doors := f.doors
-	f.doors = nil
-	if f.stopBind != nil {
-		f.stopBind()
-	}
-	victims, leaving := f.condemn(func(*flow) bool { return true })
+	f.cut = c
 	f.mu.Unlock()
 
-	for _, d := range doors {
-		d.shut()
-	}
-	for _, fl := range victims {
-		fl.kill()
-	}
-	await(leaving)
-	for _, d := range doors {
-		d.loop.Wait()
-	}
-	// An Update under way sees the cut, closes what it has bound and ends.
+	f.Shut() // from here on nobody is let in and no Update begins
+	c.result.Flows = f.engine.carrier.sweep(f, nil)
+	// An Update under way sees the stage, closes what it has bound and ends.
 	f.turn.Lock()
 	f.turn.Unlock() //nolint:staticcheck // SA2001: the empty section is the wait
-
-	c.result.Flows = len(victims)
+	f.engine.leave(f)
 	close(c.done)
 	return c.result
-}
-
-// condemn marks the flows that match as aborted. It returns those the caller has
-// to kill, and all that match, to be waited for. mu is held.
-func (f *Forwarder) condemn(match func(*flow) bool) (victims, leaving []*flow) {
-	for fl := range f.flows {
-		if !match(fl) {
-			continue
-		}
-		leaving = append(leaving, fl)
-		if !fl.aborted {
-			fl.aborted = true
-			victims = append(victims, fl)
-		}
-	}
-	return victims, leaving
-}
-
-// await returns when every one of the flows is gone.
-func await(flows []*flow) {
-	for _, fl := range flows {
-		<-fl.done
-	}
 }

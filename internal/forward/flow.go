@@ -2,208 +2,207 @@ package forward
 
 import (
 	"context"
-	"fmt"
-	"net"
+	"log/slog"
 	"net/netip"
-	"sync/atomic"
 	"time"
 )
 
-// flow is one client's connection and the one to the backend that it is carried
-// over.
-type flow struct {
-	spec       *Spec // as it was when the client came
+// Ending says how a flow ended, or why a connection was refused.
+type Ending string
+
+// The endings. Each but Closed and Expired of a flow that was let in is a reset of
+// both sides.
+const (
+	// Closed: both sides ended by themselves and have everything.
+	Closed Ending = "closed"
+	// Expired: a UDP session carried nothing for Spec.UDPTimeout.
+	Expired Ending = "expired"
+	// ResetByClient: the client reset its connection, or vanished.
+	ResetByClient Ending = "reset_by_client"
+	// ResetByBackend: the backend reset its connection, or vanished.
+	ResetByBackend Ending = "reset_by_backend"
+	// ByCut: the endpoint was cut.
+	ByCut Ending = "cut"
+	// ByUpdate: its mapping was removed or leads elsewhere.
+	ByUpdate Ending = "port_changed"
+	// Idle: it carried nothing for Spec.IdleTimeout.
+	Idle Ending = "idle"
+	// Drained: its backend address was removed, and Spec.Drain is over.
+	Drained Ending = "drained"
+	// BackendGone: the backend's machine said of a UDP session that nobody listens.
+	BackendGone Ending = "backend_gone"
+	// RefusedNotAllowed: the source is not in the whitelist.
+	RefusedNotAllowed Ending = "refused_not_allowed"
+	// RefusedNoBackend: the endpoint has no backend address.
+	RefusedNoBackend Ending = "refused_no_backend"
+	// RefusedOverLimit: the endpoint holds Spec.MaxConns flows already.
+	RefusedOverLimit Ending = "refused_over_limit"
+	// RefusedDialError: no backend address answered.
+	RefusedDialError Ending = "refused_dial_error"
+)
+
+// refusal is the counter of a reason.
+type refusal uint8
+
+const (
+	notAllowed refusal = iota
+	noBackend
+	overLimit
+	dialError
+	refusals // how many there are
+	none     // let in
+	closing  // the endpoint is being closed: refused, and not worth a count
+)
+
+var refusalEnding = [refusals]Ending{RefusedNotAllowed, RefusedNoBackend, RefusedOverLimit, RefusedDialError}
+
+// passage is what both carriers know of a flow. The one who carries it uses it.
+type passage struct {
 	door       *door
-	serverPort uint16
-	first      uint32 // which backend is asked first
+	plan       *plan // as it was when the client came
+	target     *target
+	tried      uint64 // a bit for each backend address that was tried
 	source     netip.AddrPort
-	client     *net.TCPConn
-	cancel     context.CancelFunc // ends dialling
-	done       chan struct{}      // closed when the flow has left the table
-
-	// Guarded by Forwarder.mu. Once aborted is set, backend does not change.
-	backend *net.TCPConn
-	aborted bool
+	began      time.Duration // the engine's time
+	turn       uint32
+	serverPort uint16
 }
 
-// carry is the life of one flow: dial, carry both directions, close, forget. It alone
-// closes the flow's connections.
-func (f *Forwarder) carry(ctx context.Context, fl *flow) {
-	defer fl.cancel()
-	backend := f.connect(ctx, fl)
-	if backend == nil {
-		// Unless a cut came first, this is what marks the flow as refused.
-		refused := f.abort(fl)
-		f.finish(fl, 0, 0, refused)
-		return
+// judge lets a client in or says why not. Who is let in holds a place until over. The
+// whitelist comes first: to a stranger an endpoint looks the same in every state.
+func (f *Forwarder) judge(d *door, source netip.AddrPort, now time.Duration) (passage, refusal) {
+	if f.stage.Load() != open || d.removed.Load() {
+		return passage{}, closing
 	}
-	client, server := &leg{conn: fl.client}, &leg{conn: backend}
-	var up int64
-	upDone := make(chan struct{})
-	go func() {
-		defer close(upDone)
-		up = f.stream(fl, server, client)
-	}()
-	down := f.stream(fl, client, server)
-	<-upDone
-	f.finish(fl, up, down, false)
+	p := f.plan.Load()
+	reason := none
+	switch {
+	case !p.spec.allows(source.Addr()):
+		reason = notAllowed
+	case len(p.targets) == 0:
+		reason = noBackend
+	case !f.place(p.spec.MaxConns):
+		reason = overLimit
+	}
+	if reason != none {
+		f.refuse(d, source, reason, now)
+		return passage{}, reason
+	}
+	f.total.Add(1)
+	return passage{
+		door: d, plan: p, source: source, began: now,
+		turn: f.next.Add(1) - 1, serverPort: uint16(d.serverPort.Load()),
+	}, none
 }
 
-// connect dials the backend's addresses in turn, beginning with the flow's own,
-// and returns the first that answers, told who connects if it wants to know. It
-// returns nil when none answers or the flow is aborted.
-func (f *Forwarder) connect(ctx context.Context, fl *flow) *net.TCPConn {
-	n := uint64(len(fl.spec.Backends))
-	for i := range n {
-		addr := netip.AddrPortFrom(fl.spec.Backends[(uint64(fl.first)+i)%n], fl.serverPort)
-		conn, err := f.dial(ctx, fl, addr)
-		if err == nil {
-			return conn
+// place takes one of limit places. It is exact however many ask at once.
+func (f *Forwarder) place(limit int) bool {
+	for {
+		n := f.active.Load()
+		if n >= int64(limit) {
+			return false
 		}
-		if ctx.Err() != nil {
-			return nil
+		if f.active.CompareAndSwap(n, n+1) {
+			return true
 		}
-		f.log.DebugContext(ctx, "backend does not answer", "endpoint_id", fl.spec.EndpointID, "backend", addr, "err", err)
 	}
-	return nil
 }
 
-// dial opens the connection to one backend address and makes it the flow's.
-func (f *Forwarder) dial(ctx context.Context, fl *flow, addr netip.AddrPort) (*net.TCPConn, error) {
-	dialCtx, cancel := context.WithTimeout(ctx, fl.spec.DialTimeout)
-	conn, err := fl.spec.Dial.Dial(dialCtx, addr)
-	cancel()
-	if err != nil {
-		return nil, err
-	}
-	if !f.adopt(fl, conn) {
-		_ = reset(conn)
-		return nil, context.Canceled
-	}
-	if fl.spec.Proxy == ProxyOff {
-		return conn, nil
-	}
-	if err := writeProxyHeader(conn, fl.spec, fl.door.clientPort, fl.source); err != nil {
-		_ = reset(conn)
-		f.adopt(fl, nil)
-		return nil, fmt.Errorf("write PROXY header: %w", err)
-	}
-	return conn, nil
+// refuse counts and tells a connection that is not let in.
+func (f *Forwarder) refuse(d *door, source netip.AddrPort, reason refusal, now time.Duration) {
+	f.refusals[reason].Add(1)
+	f.tell(passage{door: d, plan: f.plan.Load(), source: source, began: now}, refusalEnding[reason], 0, 0)
+	f.debug("connection refused", "client_port", d.clientPort, "source", source, "reason", refusalEnding[reason])
 }
 
-// adopt makes conn the flow's backend, where an abort finds it. It reports false
-// when the abort came first; then conn is the caller's to close.
-func (f *Forwarder) adopt(fl *flow, conn *net.TCPConn) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if fl.aborted {
+// debug logs what happens to single connections, at a price only where it is wanted.
+func (f *Forwarder) debug(msg string, args ...any) {
+	ctx := context.Background()
+	if f.engine.log.Enabled(ctx, slog.LevelDebug) {
+		f.engine.log.With("endpoint_id", f.id).DebugContext(ctx, msg, args...) //nolint:sloglint // constant where it is called
+	}
+}
+
+// choose makes the next backend address that is worth trying the flow's own, or
+// reports false.
+func (p *passage) choose(now time.Duration) bool {
+	i := p.plan.pick(p.tried, p.turn, now)
+	if i < 0 {
 		return false
 	}
-	fl.backend = conn
+	p.release()
+	p.tried |= 1 << i
+	p.target = p.plan.targets[i]
+	p.target.active.Add(1)
 	return true
 }
 
-// leg is one of the two connections of a flow that is being carried.
-type leg struct {
-	conn *net.TCPConn
-	shut atomic.Bool // set before the end of file is sent on conn
-}
-
-// stream carries one direction to its end: the bytes, then the end of file, then
-// the wait until src is done with. Any error resets both sides, since a peer that
-// sees an ordinary close believes it has everything. It returns the bytes carried.
-func (f *Forwarder) stream(fl *flow, dst, src *leg) int64 {
-	n, err := copyStream(dst.conn, src.conn)
-	if err == nil {
-		// A socket tells of a reset once. If the other direction, writing to src,
-		// was told, this one has read an end of file that nobody sent.
-		err = confirmEnd(src)
-	}
-	if err == nil {
-		dst.shut.Store(true)
-		err = dst.conn.CloseWrite()
-	}
-	if err == nil {
-		// src was read to its end, and nobody reads it any more. Here a reset that
-		// comes late is still seen, and here the flow stays within a cut's reach
-		// until what is queued towards src has been acknowledged.
-		err = awaitClosed(src.conn)
-	}
-	if err != nil {
-		f.abort(fl)
-	}
-	return n
-}
-
-// copyStream copies src to dst until the end of file. It has a name of its own so
-// that it shows in a stack dump. Both are bare TCP connections, which is what lets
-// ReadFrom splice: on Linux the bytes never leave the kernel.
-func copyStream(dst, src *net.TCPConn) (int64, error) {
-	return dst.ReadFrom(src)
-}
-
-// abort makes a flow end by a reset of both sides, soon. It reports false when that
-// had been asked for before.
-func (f *Forwarder) abort(fl *flow) bool {
-	f.mu.Lock()
-	first := !fl.aborted
-	fl.aborted = true
-	f.mu.Unlock()
-	if first {
-		fl.kill()
-	}
-	return first
-}
-
-// longAgo as a deadline makes whatever a connection is asked for fail at once.
-var longAgo = time.Unix(1, 0)
-
-// kill stops the goroutines of a flow wherever they are: dialling, reading, or
-// writing to a peer that does not read. It waits for nothing, so that a cut stops
-// all flows together; closing is left to carry. The one who set aborted calls it.
-func (fl *flow) kill() {
-	fl.cancel()
-	// The errors are those of connections that are closed, and so stopped.
-	_ = fl.client.SetDeadline(longAgo)
-	if fl.backend != nil {
-		_ = fl.backend.SetDeadline(longAgo)
+// release gives the backend address back.
+func (p *passage) release() {
+	if p.target != nil {
+		p.target.active.Add(-1)
+		p.target = nil
 	}
 }
 
-// finish closes both connections and takes the flow out of the table. It is the
-// last thing of a flow: whoever waits for done finds nothing left of it.
-func (f *Forwarder) finish(fl *flow, up, down int64, refused bool) {
-	f.mu.Lock()
-	end := (*net.TCPConn).Close
-	if fl.aborted {
-		end = reset
-	}
-	f.mu.Unlock()
-	// Nothing can be done about an error, and the descriptor is closed all the same.
-	_ = end(fl.client)
-	if fl.backend != nil {
-		_ = end(fl.backend)
-	}
-	f.mu.Lock()
-	delete(f.flows, fl)
-	if len(f.flows) == 0 {
-		f.flows = nil // a map never shrinks
-	}
-	f.stats.BytesToBackend += uint64(up)
-	f.stats.BytesToClient += uint64(down)
-	switch {
-	case refused:
-		f.stats.Refused.DialError++
-	case fl.aborted:
-		f.stats.Resets++
-	}
-	f.mu.Unlock()
-	close(fl.done)
+// failed notes that the flow's backend address did not answer.
+func (p *passage) failed(now time.Duration, cause error) {
+	f := p.door.f
+	f.dialErrors.Add(1)
+	p.target.suspect.Store(int64(now + suspicion))
+	f.debug("backend does not answer", "backend", p.backend(), "err", cause)
 }
 
-// reset closes a connection so that its peer sees a reset and the kernel throws
-// away what it has queued.
-func reset(conn *net.TCPConn) error {
-	_ = conn.SetLinger(0)
-	return conn.Close()
+// backend is where the flow goes, or nothing.
+func (p *passage) backend() netip.AddrPort {
+	if p.target == nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(p.target.addr, p.serverPort)
+}
+
+// address is what the client connected to.
+func (p *passage) address() netip.AddrPort {
+	return netip.AddrPortFrom(p.plan.spec.Address, p.door.clientPort)
+}
+
+// stale reports whether the flow's mapping is gone or leads elsewhere.
+func (p *passage) stale() bool {
+	return p.door.removed.Load() || uint32(p.serverPort) != p.door.serverPort.Load()
+}
+
+// quiet reports whether no byte of the flow may be written any more.
+func (p *passage) quiet() bool { return p.door.f.stage.Load() == shut }
+
+// over gives the flow's place back, counts how it ended and tells. It is the last
+// thing of a flow, after its sockets are closed.
+func (p *passage) over(how Ending, up, down uint64) {
+	f := p.door.f
+	switch how {
+	case RefusedDialError:
+		f.refusals[dialError].Add(1)
+	case Closed, Expired, BackendGone:
+	default:
+		f.resets.Add(1)
+	}
+	f.tell(*p, how, up, down)
+	p.release()
+	if f.active.Add(-1) == 0 && f.awaited.Load() {
+		f.tellDrained()
+	}
+}
+
+// tell hands the flow to the flow log.
+func (f *Forwarder) tell(p passage, how Ending, up, down uint64) {
+	e := f.engine
+	if e.flowLog == nil {
+		return
+	}
+	end := e.now()
+	e.flowLog(FlowRecord{
+		Start: end.Add(p.began - end.Sub(e.epoch)), End: end,
+		Endpoint: f.id, Protocol: Mapping{UDP: p.door.udp}.protocol(),
+		Client: p.source, Address: p.address(), Backend: p.backend(),
+		ToBackend: up, ToClient: down, Ending: how,
+	})
 }

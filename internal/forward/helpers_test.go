@@ -30,6 +30,23 @@ const endpointID = "9f2c1e64-7b1d-4d5a-8f3e-2a6b0c4d8e10"
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// newEngine starts an engine that is closed when the test ends.
+func newEngine(tb testing.TB, opt forward.Options) *forward.Engine {
+	tb.Helper()
+	e, err := forward.NewEngine(opt)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(e.Close)
+	return e
+}
+
+// openWith opens a forwarder on an engine of its own.
+func openWith(tb testing.TB, opt forward.Options, spec forward.Spec) (*forward.Forwarder, forward.Spec) {
+	tb.Helper()
+	return openOn(tb, newEngine(tb, opt), spec)
+}
+
 // randomAddr is an address of the host that hardly anybody else uses, and
 // randomPort a port below the range the kernel hands out by itself.
 func randomAddr() netip.Addr {
@@ -59,10 +76,15 @@ func baseSpec(backends ...*backend) forward.Spec {
 // it when the test ends. It returns the spec as opened.
 func open(tb testing.TB, spec forward.Spec) (*forward.Forwarder, forward.Spec) {
 	tb.Helper()
+	// Two loops, so that something can go wrong between them.
+	return openWith(tb, forward.Options{Loops: 2}, spec)
+}
+
+func openOn(tb testing.TB, e *forward.Engine, spec forward.Spec) (*forward.Forwarder, forward.Spec) {
+	tb.Helper()
 	for range 10 {
-		f, err := forward.Open(tb.Context(), spec, forward.Options{})
+		f, err := e.Open(tb.Context(), spec)
 		if err == nil {
-			tb.Cleanup(func() { f.Cut() })
 			return f, spec
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
@@ -159,8 +181,11 @@ func serve(tb testing.TB, addr netip.AddrPort, handle func(*net.TCPConn)) netip.
 	wg.Go(func() {
 		for {
 			c, err := ln.AcceptTCP()
-			if err != nil {
+			if errors.Is(err, net.ErrClosed) {
 				return
+			}
+			if err != nil {
+				continue // a test has taken the descriptors away for a moment
 			}
 			c.SetDeadline(time.Now().Add(patience))
 			handle(c)
@@ -168,6 +193,30 @@ func serve(tb testing.TB, addr netip.AddrPort, handle func(*net.TCPConn)) netip.
 	})
 	tb.Cleanup(func() { ln.Close(); wg.Wait() })
 	return ln.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// silentBackend is an address that takes no connection any more: its queue, of length
+// 0, holds the one that it can. A dial hangs in the kernel.
+func silentBackend(tb testing.TB, at netip.AddrPort) netip.AddrPort {
+	tb.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}); err != nil {
+		tb.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		tb.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	at = netip.AddrPortFrom(at.Addr(), uint16(name.(*unix.SockaddrInet4).Port))
+	connectTo(tb, at)
+	return at
 }
 
 // echoBackend sends back what it receives.
@@ -232,6 +281,13 @@ func pass(tb testing.TB, a, b net.Conn) {
 	if _, err := io.ReadFull(b, buf[:]); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// counters is the forwarder's without the time, which a test cannot know.
+func counters(f *forward.Forwarder) forward.Stats {
+	s := f.Stats()
+	s.Last = time.Time{}
+	return s
 }
 
 func isReset(err error) bool {
@@ -326,10 +382,11 @@ func connectNarrow(tb testing.TB, spec forward.Spec) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// fakeNet is the host with its methods replaced where they are set.
+// fakeNet is the host with Listen replaced where it is set. Each is a network of its
+// own.
 type fakeNet struct {
+	netattach.Network
 	listen func(context.Context, netip.AddrPort) (*net.TCPListener, error)
-	dial   func(context.Context, netip.AddrPort) (*net.TCPConn, error)
 }
 
 func (n *fakeNet) Listen(ctx context.Context, a netip.AddrPort) (*net.TCPListener, error) {
@@ -337,11 +394,4 @@ func (n *fakeNet) Listen(ctx context.Context, a netip.AddrPort) (*net.TCPListene
 		return netattach.Host().Listen(ctx, a)
 	}
 	return n.listen(ctx, a)
-}
-
-func (n *fakeNet) Dial(ctx context.Context, a netip.AddrPort) (*net.TCPConn, error) {
-	if n.dial == nil {
-		return netattach.Host().Dial(ctx, a)
-	}
-	return n.dial(ctx, a)
 }

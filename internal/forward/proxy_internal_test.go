@@ -40,12 +40,10 @@ func TestProxyHeaderIsAsPublished(t *testing.T) {
 		Marker:     16777341,
 		Address:    netip.MustParseAddr("127.64.1.5"),
 	}
-	var got bytes.Buffer
-	if err := writeProxyHeader(&got, spec, 80, netip.MustParseAddrPort("127.0.0.77:51234")); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("got:\n%swant:\n%s", hex.Dump(got.Bytes()), hex.Dump(want))
+	spec.Proxy = ProxyV2
+	got := appendProxyHeader(nil, netip.MustParseAddrPort("127.0.0.77:51234"), netip.AddrPortFrom(spec.Address, 80), proxyTail(spec))
+	if !bytes.Equal(got, want) {
+		t.Errorf("got:\n%swant:\n%s", hex.Dump(got), hex.Dump(want))
 	}
 }
 
@@ -64,12 +62,9 @@ func TestProxyHeaderIsReadable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		source, dest := netip.MustParseAddrPort(tt.source), netip.MustParseAddrPort(tt.dest)
-		spec := &Spec{EndpointID: tt.id, Marker: tt.marker, Address: dest.Addr()}
-		var buf bytes.Buffer
-		if err := writeProxyHeader(&buf, spec, dest.Port(), source); err != nil {
-			t.Fatal(err)
-		}
-		h, err := proxyproto.Read(bufio.NewReader(&buf))
+		spec := &Spec{EndpointID: tt.id, Marker: tt.marker, Address: dest.Addr(), Proxy: ProxyV2}
+		header := appendProxyHeader(nil, source, dest, proxyTail(spec))
+		h, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(header)))
 		if err != nil {
 			t.Fatal(err)
 		}

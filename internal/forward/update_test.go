@@ -155,7 +155,7 @@ func TestCutDuringUpdate(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		binding := make(chan struct{})
 		var slow bool
-		fake := &fakeNet{}
+		fake := &fakeNet{Network: netattach.Host()}
 		fake.listen = func(ctx context.Context, addr netip.AddrPort) (*net.TCPListener, error) {
 			if slow && !late {
 				close(binding)
