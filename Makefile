@@ -84,3 +84,9 @@ cover:
 .PHONY: help
 help:
 	@sed -nE 's/^## ([a-z0-9]+): (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+## bench-forward: measure the data plane beside HAProxy and nginx, and the cut, as root
+.PHONY: bench-forward
+bench-forward:
+	$(GO) run ./bench/forward
+	$(GO) run ./bench/cut
