@@ -36,6 +36,9 @@ type Attach struct {
 	Mode AttachMode `json:"mode"`
 	// Name is the name of the namespace, for AttachNetNS only.
 	Name string `json:"name,omitempty"`
+	// Interface is the one that endpoint addresses are added to in the namespace;
+	// "" leaves it to the namespace's routes.
+	Interface string `json:"interface,omitempty"`
 }
 
 // Protocol is the transport protocol of a mapping.
