@@ -36,6 +36,8 @@ type Path struct {
 	down    map[netip.Addr]bool
 	watches map[health.Target]func()
 	shut    bool
+	// quiesced says that the flows of user are silent and not reset yet.
+	quiesced bool
 }
 
 // Open opens every mapping of the endpoint, or none. What a crashed process left
@@ -158,11 +160,7 @@ func (p *Path) Shut(ctx context.Context) error {
 		work.Go(func() { gates[1] = p.guard.Shut(ctx) })
 	}
 	if p.user != nil {
-		if p.guard != nil {
-			p.user.Shut()
-		} else {
-			p.user.Cut()
-		}
+		p.shutUser()
 	}
 	work.Wait()
 	if err := errors.Join(gates[:]...); err != nil {
@@ -172,11 +170,29 @@ func (p *Path) Shut(ctx context.Context) error {
 	return nil
 }
 
+// fewFlows are so few that to reset them takes no longer than to ask each whether
+// the kernel has something of it queued.
+const fewFlows = 64
+
+// shutUser stops user space. Where no gate holds what the kernel has queued, flows
+// with something queued are reset, and few are all reset. mu is held.
+func (p *Path) shutUser() {
+	switch {
+	case p.guard != nil:
+		p.user.Shut()
+	case p.user.Stats().Flows <= fewFlows:
+		p.user.Cut()
+	default:
+		p.user.Quiesce()
+		p.quiesced = true
+	}
+}
+
 // Gated reports whether Finish has flows to reset that Shut has only gated.
 func (p *Path) Gated() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.kernel != nil || p.guard != nil
+	return p.kernel != nil || p.guard != nil || p.quiesced
 }
 
 // Finish resets what is left on both sides, frees the address and ends the path.

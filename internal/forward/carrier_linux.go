@@ -120,6 +120,13 @@ func (c *carrier) bind(ctx context.Context, spec *Spec, d *door) error {
 	if err != nil {
 		return fmt.Errorf("take the socket of %s: %w", addr, err)
 	}
+	if spec.Mark != 0 {
+		// What is accepted inherits it.
+		if errno := setOption(fd, unix.SOL_SOCKET, unix.SO_MARK, int(spec.Mark)); errno != 0 {
+			closeFD(fd)
+			return fmt.Errorf("mark the socket of %s: %w", addr, errno)
+		}
+	}
 	d.socket.fd = fd
 	if d.udp {
 		d.socket.sessions = newSessions(d, c.loops[int(c.next.Add(1))%len(c.loops)])
@@ -202,6 +209,23 @@ func (c *carrier) silence(_ *Forwarder, doors []*door) {
 	for _, d := range doors {
 		closeFD(d.socket.fd)
 	}
+}
+
+// flush resets the forwarder's flows of which the kernel has bytes queued and returns
+// how many those were, when they are gone.
+func (c *carrier) flush(f *Forwarder) int {
+	var total atomic.Int64
+	c.everywhere(func(l *loop) {
+		for m := l.lane(f).flows.head; m != nil; {
+			next := m.next
+			if m.owner.queues() {
+				m.owner.reset(l, ByCut)
+				total.Add(1)
+			}
+			m = next
+		}
+	})
+	return int(total.Load())
 }
 
 // sweep resets the forwarder's flows that match, all if match is nil, and returns how

@@ -2,8 +2,8 @@ package forward
 
 // CutResult is what a Cut did.
 type CutResult struct {
-	// Flows is the number of flows that were reset, those still dialling and those
-	// whose last bytes were on their way included. A flow that a peer had reset
+	// Flows is the number of flows that were reset, those still dialling, those whose
+	// last bytes were on their way and those that Quiesce has reset included. A flow that a peer had reset
 	// already is not counted.
 	Flows int
 }
@@ -29,6 +29,14 @@ func (f *Forwarder) StopNew() {
 func (f *Forwarder) Shut() {
 	f.advance(shut)
 	f.engine.carrier.silence(f, f.take(func(*door) bool { return true }))
+}
+
+// Quiesce is Shut and more: it also resets the flows of which the kernel has bytes
+// that were not acknowledged. So when it returns no byte passes, as after a Cut, at a
+// fraction of its price where most flows are idle; Cut comes next all the same.
+func (f *Forwarder) Quiesce() {
+	f.Shut()
+	f.quiesced.Add(int64(f.engine.carrier.flush(f)))
 }
 
 // advance moves the stage, never back, and ends the binding of an Update under way.
@@ -59,7 +67,7 @@ func (f *Forwarder) Cut() CutResult {
 	f.mu.Unlock()
 
 	f.Shut() // from here on nobody is let in and no Update begins
-	c.result.Flows = f.engine.carrier.sweep(f, nil)
+	c.result.Flows = f.engine.carrier.sweep(f, nil) + int(f.quiesced.Load())
 	// An Update under way sees the stage, closes what it has bound and ends.
 	f.turn.Lock()
 	f.turn.Unlock() //nolint:staticcheck // SA2001: the empty section is the wait

@@ -303,3 +303,42 @@ func TestCutWhileConnecting(t *testing.T) {
 		}
 	}
 }
+
+// Quiesce answers a decision where no rule of the kernel can: what a socket has queued
+// must not be sent after it, and idle flows must not be what it waits for.
+func TestQuiesceStopsWhatTheKernelHas(t *testing.T) {
+	const size, idle = 192 << 10, 3
+	b := newBackend(t)
+	f, spec := open(t, baseSpec(b))
+	var ends []io.ReadWriteCloser
+	for range idle {
+		c, s := pair(t, spec, b)
+		ends = append(ends, c, s)
+	}
+	eventually(t, "nothing of the idle flows is queued", func() bool { return f.Stats().Flows == idle })
+	slow := connectNarrow(t, spec)
+	server := b.next(t)
+	if _, err := server.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything is in the socket towards the client", func() bool {
+		return f.Stats().BytesToClient >= size
+	})
+	f.Quiesce()
+	if got := f.Stats().Flows; got > idle {
+		t.Errorf("%d flows, want the idle ones at most: the slow one has bytes queued", got)
+	}
+	if n, err := io.Copy(io.Discard, slow); !isReset(err) || n >= size {
+		t.Errorf("the slow client got %d bytes and %v, want fewer than %d and a reset", n, err, size)
+	}
+	before := counters(f)
+	for _, end := range ends {
+		_, _ = end.Write([]byte("after"))
+	}
+	if got := f.Cut().Flows; got != idle+1 {
+		t.Errorf("cut %d flows, want %d", got, idle+1)
+	}
+	if after := counters(f); after.BytesToBackend != before.BytesToBackend || after.BytesToClient != before.BytesToClient {
+		t.Errorf("bytes passed: %+v became %+v", before, after)
+	}
+}

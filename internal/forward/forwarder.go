@@ -90,7 +90,9 @@ type Forwarder struct {
 
 	plan  atomic.Pointer[plan]
 	stage atomic.Int32
-	next  atomic.Uint32 // the number of the next flow
+	// quiesced is the number of flows that Quiesce has reset.
+	quiesced atomic.Int64
+	next     atomic.Uint32 // the number of the next flow
 
 	active     atomic.Int64 // flows
 	awaited    atomic.Bool  // somebody has waited for drained

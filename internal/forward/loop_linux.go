@@ -336,6 +336,8 @@ type member struct {
 	owner      interface {
 		// reset ends it at once; both sides see a reset where there is one.
 		reset(l *loop, how Ending)
+		// queues says that the kernel has bytes of it that a peer has not acknowledged.
+		queues() bool
 		// mind looks at its deadlines anew.
 		mind(l *loop)
 		what() *passage

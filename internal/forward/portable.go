@@ -132,6 +132,9 @@ func (c *carrier) silence(f *Forwarder, doors []*door) {
 	}
 }
 
+// flush resets every flow, since nothing here tells what the kernel has queued.
+func (c *carrier) flush(f *Forwarder) int { return c.sweep(f, nil) }
+
 // sweep ends the forwarder's flows that match, all if match is nil, and returns how
 // many those were, when they are gone.
 func (c *carrier) sweep(f *Forwarder, match func(*passage) bool) int {

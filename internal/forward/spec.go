@@ -136,8 +136,9 @@ type Spec struct {
 	// Drain is how long flows may go on whose backend address an Update has removed;
 	// then they are reset. With 0 they go on for as long as they like.
 	Drain time.Duration
-	// Mark is set on every socket towards the backend (SO_MARK), so that rules of the
-	// kernel find the endpoint's packets; 0 sets none. It needs the capability
+	// Mark is set on every socket towards the backend and on what is accepted
+	// (SO_MARK), so that rules of the kernel find the endpoint's packets; 0 sets none.
+	// Listeners keep the one they were opened with. It needs the capability
 	// CAP_NET_ADMIN, and Linux.
 	Mark uint32
 	// Listen is the network of Address, Dial that of Backends.

@@ -276,6 +276,16 @@ func (l *loop) backendSocket(spec *Spec, kind int, v4 bool) (int32, error) {
 	return fd, nil
 }
 
+// queues says that the kernel has bytes of the flow that a peer has not acknowledged.
+func (fl *flow) queues() bool {
+	for _, fd := range fl.fd {
+		if fd >= 0 && unacknowledged(fd) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // hangUp closes the connection to a backend address that did not answer.
 func (l *loop) hangUp(fl *flow) {
 	if fl.fd[backend] >= 0 {

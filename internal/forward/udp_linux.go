@@ -219,6 +219,9 @@ func (s *sessions) session(l *loop, from *sockaddr) *session {
 	return nil
 }
 
+// queues is false: a datagram is on its way as soon as it is sent.
+func (*session) queues() bool { return false }
+
 // dial connects to the backend address, which for UDP asks nobody.
 func (se *session) dial(l *loop) error {
 	fd, err := l.backendSocket(se.plan.spec, unix.SOCK_DGRAM, se.target.addr.Is4())
