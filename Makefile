@@ -34,6 +34,11 @@ e2e:
 	@scripts/test-deps
 	$(GO) test -race -timeout 12m -count=1 ./e2e/...
 
+## lab: the tests that need root and network namespaces; "make test" includes them for root, but never with CI set
+.PHONY: lab
+lab:
+	$(GO) test -race -timeout 15m -count=1 ./e2e/lab ./internal/nft ./internal/netattach ./internal/forward
+
 ## lint: the linters of .golangci.yml
 .PHONY: lint
 lint:
@@ -83,7 +88,7 @@ cover:
 ## help: this list
 .PHONY: help
 help:
-	@sed -nE 's/^## ([a-z0-9]+): (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -nE 's/^## ([a-z0-9-]+): (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 ## bench-forward: measure the data plane beside HAProxy and nginx, and the cut, as root
 .PHONY: bench-forward
