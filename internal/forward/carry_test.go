@@ -4,7 +4,6 @@ package forward_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -139,17 +138,7 @@ func TestResetIsPassedOn(t *testing.T) {
 func TestResetIsNeverReadAsEnd(t *testing.T) {
 	b := newBackend(t)
 	spec := baseSpec(b)
-	spec.Listen = &fakeNet{Network: netattach.Host(), listen: func(ctx context.Context, addr netip.AddrPort) (*net.TCPListener, error) {
-		ln, err := netattach.Host().Listen(ctx, addr)
-		if err != nil {
-			return nil, err
-		}
-		raw, err := ln.SyscallConn()
-		if err != nil {
-			return nil, err
-		}
-		return ln, narrow(raw, unix.SO_SNDBUF) // accepted sockets inherit it
-	}}
+	spec.Listen = narrowNet(unix.SO_SNDBUF)
 	_, spec = open(t, spec)
 	for range 30 {
 		client := connectNarrow(t, spec)
@@ -164,6 +153,34 @@ func TestResetIsNeverReadAsEnd(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// The same, with the forwarder in the middle of sending one small thing after the other
+// when the reset comes: it is a write that is told, and the end of file that it would
+// read next must go nowhere.
+func TestResetDuringWritesIsNoEnd(t *testing.T) {
+	b := newBackend(t)
+	_, spec := open(t, baseSpec(b))
+	for range 200 {
+		client, server := pair(t, spec, b)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			client.Read(make([]byte, 1))
+			client.SetLinger(0)
+			client.Close()
+		})
+		var told error
+		for range 100 {
+			if _, told = server.Write([]byte{0}); told != nil {
+				break
+			}
+		}
+		wg.Wait()
+		if _, err := io.Copy(io.Discard, server); told == nil && !isReset(err) {
+			t.Fatalf("the backend got %v, want a reset", err)
+		}
+		server.Close()
 	}
 }
 

@@ -3,8 +3,8 @@ package forward
 // CutResult is what a Cut did.
 type CutResult struct {
 	// Flows is the number of flows that were reset, those still dialling, those whose
-	// last bytes were on their way and those that Quiesce has reset included. A flow that a peer had reset
-	// already is not counted.
+	// last bytes were on their way and those that Quiesce has reset included. A flow
+	// that a peer had reset already is not counted.
 	Flows int
 }
 

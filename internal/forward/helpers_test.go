@@ -367,6 +367,22 @@ func narrow(c syscall.RawConn, option int) error {
 	return err
 }
 
+// narrowNet is the host with listeners whose connections hold little in the direction
+// of option.
+func narrowNet(option int) netattach.Network {
+	return &fakeNet{Network: netattach.Host(), listen: func(ctx context.Context, addr netip.AddrPort) (*net.TCPListener, error) {
+		ln, err := netattach.Host().Listen(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := ln.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		return ln, narrow(raw, option) // accepted sockets inherit it
+	}}
+}
+
 // connectNarrow connects with a receive window of a few KiB.
 func connectNarrow(tb testing.TB, spec forward.Spec) *net.TCPConn {
 	tb.Helper()

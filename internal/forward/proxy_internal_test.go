@@ -14,35 +14,44 @@ import (
 	proxyproto "github.com/pires/go-proxyproto"
 )
 
-// The published format is a promise to programs we do not know: the bytes of the
-// worked example in the document must be the bytes that we send.
-func TestProxyHeaderIsAsPublished(t *testing.T) {
+// published returns the bytes of a fenced block of the document.
+func published(t *testing.T, fence string) []byte {
+	t.Helper()
 	doc, err := os.ReadFile("../../docs/proxy-protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```hex\n(.*?)```").FindSubmatch(doc)
+	block := regexp.MustCompile("(?s)```" + fence + "\n(.*?)```").FindSubmatch(doc)
 	if block == nil {
 		t.Fatal("the document has no example")
 	}
-	var want []byte
+	var b []byte
 	for line := range strings.Lines(string(block[1])) {
 		digits, _, _ := strings.Cut(line, "#")
-		b, err := hex.DecodeString(strings.Join(strings.Fields(digits), ""))
+		more, err := hex.DecodeString(strings.Join(strings.Fields(digits), ""))
 		if err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		want = append(want, b...)
+		b = append(b, more...)
 	}
+	return b
+}
 
+// The published format is a promise to programs we do not know: the bytes of the
+// worked examples in the document must be the bytes that we send.
+func TestProxyHeaderIsAsPublished(t *testing.T) {
 	spec := &Spec{
 		EndpointID: "5b1f0c1e-6d2a-4c55-9a53-0d9b8a1f7c20",
 		Marker:     16777341,
 		Address:    netip.MustParseAddr("127.64.1.5"),
+		Proxy:      ProxyV2,
 	}
-	spec.Proxy = ProxyV2
 	got := appendProxyHeader(nil, netip.MustParseAddrPort("127.0.0.77:51234"), netip.AddrPortFrom(spec.Address, 80), proxyTail(spec))
-	if !bytes.Equal(got, want) {
+	if want := published(t, "hex"); !bytes.Equal(got, want) {
+		t.Errorf("got:\n%swant:\n%s", hex.Dump(got), hex.Dump(want))
+	}
+	spec.TLVs = []string{"aws", "azure", "gcp"}
+	if got, want := proxyTail(spec), published(t, "tlvs"); !bytes.Equal(got, want) {
 		t.Errorf("got:\n%swant:\n%s", hex.Dump(got), hex.Dump(want))
 	}
 }

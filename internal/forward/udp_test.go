@@ -24,7 +24,7 @@ const shortly = 50 * time.Millisecond
 // udpBackend is a socket that a test answers from.
 func udpBackend(tb testing.TB, at netip.AddrPort) *net.UDPConn {
 	tb.Helper()
-	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func udpSpec(b *net.UDPConn) forward.Spec {
 
 func udpClient(tb testing.TB, spec forward.Spec) *net.UDPConn {
 	tb.Helper()
-	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(endpointOf(spec)))
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(endpointOf(spec)))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -120,8 +120,18 @@ func TestUDPCarriesDatagrams(t *testing.T) {
 		}
 	}
 	want := forward.Stats{Flows: 2, Total: 2, BytesToBackend: uint64(total), BytesToClient: uint64(total + 4)}
-	if diff := cmp.Diff(want, counters(f)); diff != "" {
-		t.Errorf("stats (-want +got):\n%s", diff)
+	eventually(t, "every byte is counted", func() bool { return cmp.Equal(want, counters(f)) })
+}
+
+// A consumer of one family must reach a provider of the other with datagrams, too.
+func TestUDPFamilies(t *testing.T) {
+	six := netip.MustParseAddr("::1")
+	for _, tt := range []struct{ endpoint, backend netip.Addr }{{six, six}, {randomAddr(), six}, {six, randomAddr()}} {
+		server := udpBackend(t, netip.AddrPortFrom(tt.backend, 0))
+		spec := udpSpec(server)
+		spec.Address = tt.endpoint
+		_, spec = open(t, spec)
+		greet(t, udpClient(t, spec), server)
 	}
 }
 
