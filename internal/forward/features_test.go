@@ -216,6 +216,11 @@ func TestDrain(t *testing.T) {
 	wantReset(t, "the removed address", serverA)
 	pass(t, toB, serverB)
 	eventually(t, "one reset, and one flow is left", func() bool { s := f.Stats(); return s.Resets == 1 && s.Flows == 1 })
+
+	none := only
+	none.Backends, none.Drain = []netip.Addr{a.addr.Addr()}, 0
+	update(t, f, none)
+	wantReset(t, "client of an address without a drain", toB)
 }
 
 // New flows must go to whoever has the least to do.

@@ -134,7 +134,7 @@ type Spec struct {
 	// is DefaultUDPTimeout.
 	UDPTimeout time.Duration
 	// Drain is how long flows may go on whose backend address an Update has removed;
-	// then they are reset. With 0 they go on for as long as they like.
+	// then they are reset; with 0 at once.
 	Drain time.Duration
 	// Mark is set on every socket towards the backend and on what is accepted
 	// (SO_MARK), so that rules of the kernel find the endpoint's packets; 0 sets none.

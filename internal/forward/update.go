@@ -129,7 +129,7 @@ func (f *Forwarder) retire(norm *Spec, old *plan) {
 			continue
 		}
 		f.leaving = append(f.leaving, t)
-		if norm.Drain > 0 && t.leave.Load() == 0 {
+		if t.leave.Load() == 0 {
 			t.leave.Store(int64(f.engine.elapsed() + norm.Drain))
 			drain = true
 		}
