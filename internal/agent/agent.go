@@ -97,7 +97,7 @@ type carried struct {
 	network  netattach.Network // where its names are published
 	names    []string
 	address  netip.Addr
-	told     agentapi.Activity // the last that the server was told
+	told     engine.Stats // the last that the server was told
 }
 
 func (a *Agent) carry(p *port, c carried) {

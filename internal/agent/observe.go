@@ -2,10 +2,10 @@ package agent
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/sallyport-net/sallyport/internal/agentapi"
+	"github.com/sallyport-net/sallyport/internal/engine"
 )
 
 const (
@@ -71,24 +71,23 @@ func (a *Agent) activity(ctx context.Context, p *port) (agentapi.Activity, bool)
 		}
 		return agentapi.Activity{}, false
 	}
+	if s == c.told {
+		return agentapi.Activity{}, false // an idle endpoint costs nothing, here and at the server
+	}
 	now := agentapi.Activity{
 		Endpoint: id, Since: c.since, Flows: s.Flows, Total: s.Total, ToBackend: s.ToBackend, ToClient: s.ToClient,
-		Resets: s.Resets, DialErrors: s.DialErrors, Refused: s.Refused, Last: s.Last,
+		Resets: s.Resets, DialErrors: s.DialErrors, Last: s.Last,
 	}
-	if same(now, c.told) {
-		return now, false
+	if s.Refused != (engine.Refused{}) {
+		now.Refused = map[string]uint64{
+			"not_allowed": s.Refused.NotAllowed, "no_backend": s.Refused.NoBackend,
+			"over_limit": s.Refused.OverLimit, "dial_error": s.Refused.DialError,
+		}
 	}
 	a.mu.Lock()
 	if p.carried.path == c.path {
-		p.carried.told = now
+		p.carried.told = s
 	}
 	a.mu.Unlock()
 	return now, true
-}
-
-// same reports whether two activities of one endpoint say the same.
-func same(a, b agentapi.Activity) bool {
-	return a.Since.Equal(b.Since) && a.Flows == b.Flows && a.Total == b.Total && a.ToBackend == b.ToBackend &&
-		a.ToClient == b.ToClient && a.Resets == b.Resets && a.DialErrors == b.DialErrors && a.Last.Equal(b.Last) &&
-		maps.Equal(a.Refused, b.Refused)
 }

@@ -184,7 +184,7 @@ func TestCheckTakesABackendOut(t *testing.T) {
 		hear(t, dial(t, s), "alive")
 	}
 	got, err := p.Stats(t.Context())
-	if err != nil || got.Total != 4 || got.Refused["dial_error"] != 0 {
+	if err != nil || got.Total != 4 || got.Refused.DialError != 0 {
 		t.Errorf("stats %+v, %v, want four flows and none refused", got, err)
 	}
 }

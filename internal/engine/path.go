@@ -22,7 +22,8 @@ var ErrReopen = forward.ErrReopen
 type Path struct {
 	engines *Engines
 	release func() // gives the address back
-	// life ends with Shut, so that what a check has begun does not hold it up.
+	// life ends with Shut, so that what a check has begun does not hold it up; nil
+	// where nothing was ever checked.
 	life context.Context
 	end  context.CancelFunc
 
@@ -47,8 +48,7 @@ func (e *Engines) Open(ctx context.Context, s Spec) (*Path, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open endpoint %s: %w", s.Endpoint, err)
 	}
-	p := &Path{engines: e, release: release, down: map[netip.Addr]bool{}, watches: map[health.Target]func(){}}
-	p.life, p.end = context.WithCancel(context.WithoutCancel(ctx))
+	p := &Path{engines: e, release: release}
 	p.mu.Lock()
 	err = p.put(ctx, &s)
 	p.mu.Unlock()
@@ -146,7 +146,9 @@ func (p *Path) putKernel(ctx context.Context, kernel nft.Spec) (err error) {
 // more. Finish resets the flows; where no gate stands, they are reset already. After
 // an error it may be called again.
 func (p *Path) Shut(ctx context.Context) error {
-	p.end()
+	if p.end != nil {
+		p.end()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var (

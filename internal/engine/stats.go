@@ -16,25 +16,26 @@ type Stats struct {
 	// headers of the packets, which is what the kernel counts.
 	ToBackend, ToClient uint64
 	Resets, DialErrors  uint64
-	// Refused counts connections that were not let in, by reason: not_allowed,
-	// no_backend, over_limit, dial_error.
-	Refused map[string]uint64
+	// Refused counts connections that were not let in.
+	Refused Refused
 	// Last is when the path was last seen carrying; zero for never.
 	Last time.Time
 }
+
+// Refused counts refused connections by reason, as forward.Refused has them.
+type Refused struct{ NoBackend, DialError, NotAllowed, OverLimit uint64 }
 
 // Stats returns the counters of both engines.
 func (p *Path) Stats(ctx context.Context) (Stats, error) {
 	p.mu.Lock()
 	user, kernel := p.user, p.kernel
 	p.mu.Unlock()
-	s := Stats{Refused: make(map[string]uint64, 4)}
+	var s Stats
 	if user != nil {
 		u := user.Stats()
 		s.Flows, s.Total, s.ToBackend, s.ToClient = u.Flows, u.Total, u.BytesToBackend, u.BytesToClient
 		s.Resets, s.DialErrors, s.Last = u.Resets, u.DialErrors, u.Last
-		s.Refused["not_allowed"], s.Refused["no_backend"] = u.Refused.NotAllowed, u.Refused.NoBackend
-		s.Refused["over_limit"], s.Refused["dial_error"] = u.Refused.OverLimit, u.Refused.DialError
+		s.Refused = Refused(u.Refused)
 	}
 	if kernel != nil {
 		k, err := kernel.Stats(ctx)
@@ -45,9 +46,9 @@ func (p *Path) Stats(ctx context.Context) (Stats, error) {
 		s.Total += k.Total
 		s.ToBackend += k.BytesToBackend
 		s.ToClient += k.BytesToClient
-		for reason, n := range k.Refused {
-			s.Refused[reason] += n
-		}
+		s.Refused.NotAllowed += k.Refused["not_allowed"]
+		s.Refused.OverLimit += k.Refused["over_limit"]
+		s.Refused.NoBackend += k.Refused["no_backend"]
 	}
 	return s, nil
 }

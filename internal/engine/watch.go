@@ -32,6 +32,12 @@ func (p *Path) watch(s *Spec) {
 		delete(p.down, t.Addr.Addr())
 		p.mu.Unlock()
 	}
+	if len(want) > 0 && p.watches == nil {
+		p.mu.Lock()
+		p.watches, p.down = make(map[health.Target]func()), make(map[netip.Addr]bool)
+		p.life, p.end = context.WithCancel(context.Background())
+		p.mu.Unlock()
+	}
 	for t := range want {
 		p.mu.Lock()
 		_, have := p.watches[t]

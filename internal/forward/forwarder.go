@@ -184,7 +184,7 @@ func (f *Forwarder) Stats() Stats {
 		last = max(last, l.last.Load())
 	}
 	if last > 0 {
-		s.Last = f.engine.epoch.Add(time.Duration(last - 1)).Round(0)
+		s.Last = f.engine.epoch.Add(time.Duration(last - 1))
 	}
 	return s
 }
