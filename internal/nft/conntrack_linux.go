@@ -17,6 +17,7 @@ const (
 
 	ctaTupleOrig  = 1
 	ctaTupleReply = 2
+	ctaStatus     = 3
 	ctaProtoInfo  = 4
 	ctaFilter     = 25
 

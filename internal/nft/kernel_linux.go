@@ -209,9 +209,11 @@ func (s *space) unclaim() {
 
 // addRules makes the rules of the kernel engine in a namespace.
 func (k *Kernel) addRules(s *space) error {
-	return s.ensure(&s.paths, func(r *ruleset) {
-		r.addPaths(k.transit[ipv4.suffix].prefix, k.transit[ipv6.suffix].prefix)
-	})
+	transit4, transit6 := k.transit[ipv4.suffix].prefix, k.transit[ipv6.suffix].prefix
+	if err := s.ensure(&s.drafted, func(r *ruleset) { r.addPaths(transit4, transit6) }); err != nil {
+		return err
+	}
+	return s.fillFirstGate(transit4, transit6)
 }
 
 // Close shuts and finishes what is still open and removes every table, link, route
@@ -260,7 +262,7 @@ func (k *Kernel) retire(s *space) error {
 	if s.paths {
 		err = errors.Join(err, s.unforward())
 	}
-	if s.paths || s.guard {
+	if s.drafted || s.guard {
 		err = errors.Join(err, s.dropTable())
 	}
 	s.unclaim()

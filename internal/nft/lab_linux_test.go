@@ -228,6 +228,38 @@ func (f conn) talk(tb testing.TB) {
 	}
 }
 
+// echo sends every datagram back that comes to an address.
+func echo(tb testing.TB, ns *netattach.NetNS, addr netip.AddrPort) {
+	tb.Helper()
+	conn, err := ns.ListenPacket(tb.Context(), addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 64<<10)
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			_, _ = conn.WriteToUDPAddrPort(b[:n], from)
+		}
+	}()
+	tb.Cleanup(func() { conn.Close(); <-done })
+}
+
+// ask sends a datagram of some bytes and returns how many come back.
+func ask(from *net.UDPConn, to netip.AddrPort, size int, wait time.Duration) (int, error) {
+	if _, err := from.WriteToUDPAddrPort(make([]byte, size), to); err != nil {
+		return 0, err
+	}
+	_ = from.SetReadDeadline(time.Now().Add(wait))
+	n, _, err := from.ReadFromUDPAddrPort(make([]byte, 64<<10))
+	return n, err
+}
+
 // wantReset fails the test unless both ends see a reset, the idle ones too.
 func (f conn) wantReset(tb testing.TB) {
 	tb.Helper()

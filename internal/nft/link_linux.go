@@ -21,13 +21,12 @@ const (
 	// the 15 bytes of a name.
 	linkPrefix = "sp"
 	linkHash   = 12
-	// linkMTU is the largest that Ethernet devices take, so that the link is never
-	// what limits a packet: what the networks on either side allow is for path MTU
-	// discovery, and both ends in the two namespaces themselves may use it whole.
-	linkMTU = 65535
+	// linkMTU is the largest that Ethernet devices take: between two namespaces without
+	// other interfaces the link limits nothing. leastMTU is what IPv6 needs.
+	linkMTU  = 65535
+	leastMTU = 1280
 	// routeProtocol marks our routes (ip-route(8), protocol).
 	routeProtocol = 0x5a
-	loopbackFlag  = net.FlagLoopback
 )
 
 // pair is a consumer's and a provider's namespace.
@@ -140,6 +139,27 @@ func makeLink(ctx context.Context, c, p *space, name string) (near, far rtnl.Lin
 		}
 	}
 	return ends[0], ends[1], nil
+}
+
+// fit gives both ends of the link the smallest MTU of the interfaces around it, or what
+// is next to it in the range of a link. Programs in the two namespaces see the local
+// route to the endpoint, which takes 64 KiB, and of IPv6 datagrams that came in pieces
+// over a bridge with br_netfilter the kernel forgets the size of the pieces. Where the
+// link took them whole, they would meet the real limit in the other namespace, and of
+// that neither the program nor the client's machine can learn. At the link's own limit
+// both are taken apart. Segments of TCP are joined across it (TSO) whatever the MTU.
+func (p *Path) fit(mtu int) error {
+	mtu = min(max(mtu, leastMTU), linkMTU)
+	for _, s := range []*space{p.c, p.p} {
+		l, err := s.links.LinkByName(p.link.name)
+		if err == nil && l.Attrs().MTU != mtu {
+			err = s.links.LinkSetMTU(l, mtu)
+		}
+		if err != nil {
+			return fmt.Errorf("set the MTU of link %s in %s: %w", p.link.name, s.ns, err)
+		}
+	}
+	return nil
 }
 
 // A link that was just set up drops packets until the kernel has seen to it behind

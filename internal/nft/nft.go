@@ -2,7 +2,7 @@
 // namespaces by address translation in nftables, so that no packet enters the
 // process, and it holds the gate that cuts an endpoint with one transaction
 // however many flows there are. The gate serves the user-space engine too (Guard).
-// The reasons are in docs/adr (the kernel engine).
+// The reasons are in docs/adr/0015-kernel-engine.md.
 //
 // It works on Linux 5.10 and newer with CAP_NET_ADMIN, CAP_SYS_ADMIN (to enter
 // namespaces) and, for resets of idle flows, CAP_NET_RAW; elsewhere New answers a

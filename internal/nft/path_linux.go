@@ -28,6 +28,7 @@ type Path struct {
 	cons, prov elements // what the namespaces hold
 	limit      *uint32  // what setCapped holds, which is less than the spec's after a change
 	removed    map[netip.Addr]time.Time
+	fresh      map[port]bool // ports whose early clients are not let in yet
 	drain      *time.Timer
 	draining   sync.WaitGroup
 	stopped    bool // lets no new flow in
@@ -52,7 +53,7 @@ func (k *Kernel) Open(ctx context.Context, spec Spec) (*Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Path{k: k, f: familyOf(spec.Address), spec: spec, removed: map[netip.Addr]time.Time{}}
+	p := &Path{k: k, f: familyOf(spec.Address), spec: spec, removed: map[netip.Addr]time.Time{}, fresh: map[port]bool{}}
 	if err := k.reserve(ctx, p); err != nil {
 		return nil, fmt.Errorf("open endpoint %s: %w", spec.EndpointID, err)
 	}
@@ -204,10 +205,12 @@ func (p *Path) Update(ctx context.Context, spec Spec) error {
 
 // apply makes the namespaces hold what the spec says. The caller holds p.mu.
 func (p *Path) apply(ctx context.Context) error {
-	if err := p.c.forward(p.f); err != nil {
+	near, errC := p.c.forward(p.f)
+	far, errP := p.p.forward(p.f)
+	if err := errors.Join(errC, errP); err != nil {
 		return err
 	}
-	if err := p.p.forward(p.f); err != nil {
+	if err := p.fit(min(near, far)); err != nil {
 		return err
 	}
 	if err := p.relimit(); err != nil {
@@ -219,6 +222,14 @@ func (p *Path) apply(ctx context.Context) error {
 	}
 	gone := map[port]bool{}
 	after := servers(p.cons, p.prov)
+	for at := range after {
+		if _, ok := before[at]; !ok {
+			p.fresh[at] = true
+		}
+	}
+	if err := p.welcome(); err != nil {
+		return err
+	}
 	for at, server := range before {
 		if now, ok := after[at]; !ok || server != now && server != 0 && now != 0 {
 			gone[at] = true

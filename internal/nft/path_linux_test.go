@@ -196,32 +196,10 @@ func TestUDP(t *testing.T) {
 		endpoint, backend netip.Addr
 		in                *netattach.NetNS
 	}{{endpoint4, first4, p.NetNS}, {endpoint6, second6, p.behind}} {
-		echo, err := tt.in.ListenPacket(t.Context(), at(tt.backend, 8080))
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			b := make([]byte, 64<<10)
-			for {
-				n, from, err := echo.ReadFromUDPAddrPort(b)
-				if err != nil {
-					return
-				}
-				_, _ = echo.WriteToUDPAddrPort(b[:n], from)
-			}
-		}()
-		t.Cleanup(func() { echo.Close(); <-done })
-
+		echo(t, tt.in, at(tt.backend, 8080))
 		path := open(t, k, spec("udp-"+tt.endpoint.String(), c, p, tt.endpoint, tt.backend))
 		ask := func(from *net.UDPConn, size int, wait time.Duration) (int, error) {
-			if _, err := from.WriteToUDPAddrPort(make([]byte, size), at(tt.endpoint, 80)); err != nil {
-				return 0, err
-			}
-			_ = from.SetReadDeadline(time.Now().Add(wait))
-			n, _, err := from.ReadFromUDPAddrPort(make([]byte, 64<<10))
-			return n, err
+			return ask(from, at(tt.endpoint, 80), size, wait)
 		}
 		local, remote := tt.endpoint, second4
 		if tt.endpoint.Is6() {
@@ -352,8 +330,8 @@ func TestPathMTU(t *testing.T) {
 				k := kernel(t)
 				s := serve(t, p.behind, tt.backend, 8080)
 				squeezed := map[string]*network{"consumer": c, "provider": p}[narrow]
-				ip(t, "-n", squeezed.Name(), "link", "set", "eth0", "mtu", "1300")
 				open(t, k, spec("ep-1", c, p, tt.endpoint, tt.backend))
+				ip(t, "-n", squeezed.Name(), "link", "set", "eth0", "mtu", "1300")
 				f := connect(t, c.behind, at(tt.endpoint, 80), s)
 				for _, way := range [][2]*net.TCPConn{{f.client, f.backend}, {f.backend, f.client}} {
 					const size = 1 << 20
@@ -365,6 +343,49 @@ func TestPathMTU(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Datagrams larger than the networks on either side take must go in pieces. If this
+// fails, a program that sends such gets an error for each, for ever: it sees the way to
+// the endpoint's address, which takes more.
+func TestLargeDatagrams(t *testing.T) {
+	for name, prepare := range map[string]func(testing.TB, *network){
+		"routed": func(testing.TB, *network) {}, "bridged": bridged,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, p := newNetwork(t), newNetwork(t)
+			prepare(t, c)
+			prepare(t, p)
+			hold(t, c, endpoint4)
+			hold(t, c, endpoint6)
+			k := kernel(t)
+			for _, tt := range []struct {
+				endpoint, backend, inside, behind netip.Addr
+				in                                *netattach.NetNS
+			}{
+				{endpoint4, first4, first4, second4, p.NetNS},
+				{endpoint4, second4, first4, second4, p.behind},
+				{endpoint6, first6, first6, second6, p.NetNS},
+				{endpoint6, second6, first6, second6, p.behind},
+			} {
+				echo(t, tt.in, at(tt.backend, 8080))
+				path := open(t, k, spec("ep-1", c, p, tt.endpoint, tt.backend))
+				for from, ns := range map[netip.Addr]*netattach.NetNS{tt.inside: c.NetNS, tt.behind: c.behind} {
+					conn, err := ns.ListenPacket(t.Context(), at(from, 0))
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer conn.Close()
+					for _, size := range []int{1473, 9000, 40000} {
+						if n, err := ask(conn, at(tt.endpoint, 80), size, patience); err != nil || n != size {
+							t.Errorf("%d bytes from %s by %s to %s: got %d, %v", size, from, tt.endpoint, tt.backend, n, err)
+						}
+					}
+				}
+				finish(t, path)
+			}
+		})
 	}
 }
 

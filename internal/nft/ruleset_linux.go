@@ -193,14 +193,26 @@ func translate(f family, port bool) match {
 // within matches packets to an address of the prefix.
 func within(p netip.Prefix) match {
 	f := familyOf(p.Addr())
-	mask := make([]byte, f.size)
+	return slices.Concat(is(f), load(f).dst().ops, inPrefix(p, reg))
+}
+
+// inPrefix matches where the address in reg is of the prefix. It works in another
+// register where the address is still needed.
+func inPrefix(p netip.Prefix, work uint32) match {
+	size := familyOf(p.Addr()).size
+	mask := make([]byte, size)
 	for i := range p.Bits() {
 		mask[i/8] |= 0x80 >> (i % 8)
 	}
-	m := slices.Concat(is(f), load(f).dst().ops)
-	return append(m,
-		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: f.size, Mask: mask, Xor: make([]byte, f.size)},
-		equals(p.Addr().AsSlice()))
+	return match{
+		&expr.Bitwise{SourceRegister: reg, DestRegister: work, Len: size, Mask: mask, Xor: make([]byte, size)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: work, Data: p.Addr().AsSlice()},
+	}
+}
+
+// notIn matches where the set has not what the register holds.
+func notIn(register uint32, set string) match {
+	return match{&expr.Lookup{SourceRegister: register, SetName: set, Invert: true}}
 }
 
 // ruleset collects one transaction that makes rules.
@@ -265,10 +277,9 @@ const (
 	sourceTranslation = 100
 )
 
-// addPaths writes the rules of the kernel engine: all sets, all chains. Endpoints
-// come and go as elements.
+// addPaths writes the rules of the kernel engine: all sets, all chains, but those of
+// the first gate, which fillFirstGate adds. Endpoints come and go as elements.
 func (r *ruleset) addPaths(transit4, transit6 netip.Prefix) {
-	r.chain(pathsVersion)
 	for _, f := range []family{ipv4, ipv6} {
 		r.addPathSets(f)
 	}
@@ -277,6 +288,7 @@ func (r *ruleset) addPaths(transit4, transit6 netip.Prefix) {
 	r.chain("refuse",
 		rule(l4(unix.IPPROTO_TCP), match{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}}),
 		rule(to(expr.VerdictDrop, "")))
+	r.chain(firstGate)
 	r.addAdmission()
 	r.addGate(transit4, transit6)
 	r.addTranslation()
@@ -329,6 +341,12 @@ const (
 	setMarks      = "marks"
 )
 
+// gateReset accepts the resets that the gate sends to backends: they belong to the
+// flows that it refuses, and nothing else of TCP is related to a flow without a helper.
+func gateReset() match {
+	return slices.Concat(ctState(ctRelated), tcpFlags(tcpRst, expr.CmpOpEq, tcpRst), to(expr.VerdictAccept, ""))
+}
+
 // addAdmission writes what a packet meets that would begin a flow to an endpoint.
 //
 // Only a SYN begins a TCP flow: connection tracking would take up a flow in its
@@ -360,15 +378,17 @@ func (r *ruleset) addAdmission() {
 			to(expr.VerdictGoto, "admit"+f.suffix)))
 	}
 	r.chain("admit", admit...)
-	begins := rule(ctState(ctNew|ctInvalid), to(expr.VerdictJump, "admit"))
+	begins := rule(ctState(ctNew|ctInvalid), to(expr.VerdictGoto, "admit"))
+	goesOn := rule(ctDirection(dirOriginal), translated(), to(expr.VerdictGoto, firstGate))
 	r.base("prerouting", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, beforeTranslation,
-		rule(fromLink(), to(expr.VerdictJump, "from_link")), begins)
-	r.base("output_admission", nftables.ChainTypeFilter, nftables.ChainHookOutput, beforeTranslation, begins)
+		rule(fromLink(), to(expr.VerdictJump, "from_link")), begins, goesOn)
+	r.base("output_admission", nftables.ChainTypeFilter, nftables.ChainHookOutput, beforeTranslation, begins, goesOn)
 }
 
 // addGate writes what stands between a namespace and a link. In the consumer's
 // namespace a packet passes only with its admission's element; in the provider's
-// only what was translated by us and the answers to it.
+// only what was translated by us and the answers to it. To a link nothing is answered
+// with a reset: that would come from an address of the transit range.
 func (r *ruleset) addGate(transit4, transit6 netip.Prefix) {
 	accept, refuse := to(expr.VerdictAccept, ""), to(expr.VerdictGoto, "refuse")
 	var fresh, out, back [][]expr.Any
@@ -382,9 +402,9 @@ func (r *ruleset) addGate(transit4, transit6 netip.Prefix) {
 	r.chain("to_link", append(out,
 		rule(ctDirection(dirReply), translated(), accept),
 		// The resets that the gate itself sends, and what provokes them.
-		rule(ctState(ctRelated), tcpFlags(tcpRst, expr.CmpOpEq, tcpRst), accept),
+		rule(gateReset()),
 		rule(ctState(ctUntracked), marked(), accept),
-		rule(refuse))...)
+		rule(to(expr.VerdictDrop, "")))...)
 	r.chain("from_link_reply", append(back, rule(refuse))...)
 	r.chain("from_link",
 		rule(ctState(ctInvalid), to(expr.VerdictDrop, "")),

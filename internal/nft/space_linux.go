@@ -27,7 +27,8 @@ type space struct {
 	track *socket // connection tracking
 	links *rtnl.Handle
 	in    injector
-	dumps map[bool]*dumps // by whether it is IPv6
+	dumps map[bool]*dumps // of admissions' flows, by whether they are IPv6
+	early map[bool]*dumps // of flows without translation, likewise
 	// transit says whether an address can be an admission's.
 	transit func(netip.Addr) bool
 	// claimed gives back the addresses of what was left; Kernel.mu guards it.
@@ -36,6 +37,7 @@ type space struct {
 	// mu guards what follows.
 	mu           sync.Mutex
 	paths, guard bool // which rules stand
+	drafted      bool // those of paths, but for the first gate's
 	users        int  // Paths and Guards
 	// left is what an earlier process left and nobody has claimed, by id.
 	left map[string]counted
@@ -57,7 +59,7 @@ func identify(ns Namespace) (spaceID, error) {
 func openSpace(ns Namespace, id spaceID) (s *space, err error) {
 	s = &space{
 		ns: ns, id: id, left: map[string]counted{}, closed: map[string]element{},
-		dumps: map[bool]*dumps{false: {}, true: {}}, in: injector{-1, -1},
+		dumps: map[bool]*dumps{false: {}, true: {}}, early: map[bool]*dumps{false: {}, true: {}}, in: injector{-1, -1},
 	}
 	defer func() {
 		if err != nil {
@@ -128,12 +130,14 @@ func (s *space) load() error {
 			s.paths = true
 		case name == guardVersion:
 			s.guard = true
+		case name == firstGate:
+			s.drafted = true
 		case strings.HasPrefix(name, "paths_"), strings.HasPrefix(name, "guard_"):
 			stale = true
 		}
 	}
-	if stale {
-		s.paths, s.guard = false, false
+	if stale || s.drafted != s.paths { // or the process died while it made them
+		s.paths, s.guard, s.drafted = false, false, false
 		return s.dropTable()
 	}
 	if s.guard {

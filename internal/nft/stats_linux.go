@@ -19,7 +19,7 @@ type dumps struct {
 
 type dump struct {
 	done  chan struct{}
-	flows map[netip.Addr][]flow // by transit address, as a consumer's namespace has them
+	flows map[netip.Addr][]flow // as a consumer's namespace has them
 	err   error
 }
 
@@ -46,7 +46,7 @@ func (d *dumps) get(read func() (map[netip.Addr][]flow, error)) (map[netip.Addr]
 	return mine.flows, mine.err
 }
 
-// flowsNow returns the flows of every admission of the family.
+// flowsNow returns the flows of every admission of the family, by transit address.
 func (s *space) flowsNow(f family) (map[netip.Addr][]flow, error) {
 	return s.dumps[f.proto == ipv6.proto].get(func() (map[netip.Addr][]flow, error) {
 		flows := map[netip.Addr][]flow{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"strings"
 
@@ -72,16 +73,23 @@ func closedName(name string) string {
 }
 
 // forward makes the namespace's own interfaces forward for us, those that are there
-// now. One that comes later is seen to when the next endpoint is opened or changed.
-func (s *space) forward(f family) error {
+// now. One that comes later is seen to when the next endpoint is opened or changed. It
+// returns the smallest MTU of those that are up.
+func (s *space) forward(f family) (mtu int, err error) {
 	links, err := s.links.LinkList()
 	if err != nil {
-		return fmt.Errorf("list the links of %s: %w", s.ns, err)
+		return 0, fmt.Errorf("list the links of %s: %w", s.ns, err)
 	}
+	mtu = linkMTU
 	var names []string
 	for _, l := range links {
-		if a := l.Attrs(); a.Group != linkGroup && a.Flags&loopbackFlag == 0 {
-			names = append(names, a.Name)
+		a := l.Attrs()
+		if a.Group == linkGroup || a.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		names = append(names, a.Name)
+		if a.Flags&net.FlagUp != 0 {
+			mtu = min(mtu, a.MTU)
 		}
 	}
 	err = s.ns.Do(func() error {
@@ -99,9 +107,9 @@ func (s *space) forward(f family) error {
 		return s.forwardAll(f, names)
 	})
 	if err != nil {
-		return fmt.Errorf("switch on forwarding in %s: %w", s.ns, err)
+		return 0, fmt.Errorf("switch on forwarding in %s: %w", s.ns, err)
 	}
-	return nil
+	return mtu, nil
 }
 
 func (s *space) forwardEach(f family, names []string, before, after string) error {
