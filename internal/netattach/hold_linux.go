@@ -18,7 +18,8 @@ var errClosed = errors.New("the namespace is closed")
 // is none yet it is put, as a /32 or /128, on the interface of the options, else
 // on the one that a route leads to directly, so that the kernel answers ARP and
 // neighbour discovery for it; behind a gateway or without a route it goes on lo,
-// which is brought up. It needs CAP_NET_ADMIN then.
+// which is brought up. It needs CAP_NET_ADMIN then. With CAP_NET_RAW as well, an
+// address on an interface is announced once to those who have asked for it already.
 //
 // Addresses put there carry a mark: the protocol 0x53 (IFA_PROTO, Linux 5.18 and
 // later) and, for IPv4, a label that ends in ":sally". One that a killed process
@@ -130,6 +131,9 @@ func (n *NetNS) acquire(addr netip.Addr) (index int, err error) {
 		return 0, err
 	}
 	delete(n.addrs.left, addr)
+	if index != loopback {
+		n.announce(addr, index)
+	}
 	return index, nil
 }
 

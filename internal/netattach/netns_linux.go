@@ -240,7 +240,7 @@ var privileges = []struct {
 }{
 	{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "enter network namespaces"},
 	{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN", "add endpoint addresses in namespaces and use nftables"},
-	{unix.CAP_NET_RAW, "CAP_NET_RAW", "reset idle flows of the kernel engine"},
+	{unix.CAP_NET_RAW, "CAP_NET_RAW", "reset idle flows of the kernel engine, and announce endpoint addresses"},
 	{unix.CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", fmt.Sprintf("listen on ports below %d", firstUnprivilegedPort)},
 }
 

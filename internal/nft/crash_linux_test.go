@@ -1,8 +1,10 @@
 package nft_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -193,6 +195,65 @@ func TestCrashAndChange(t *testing.T) {
 	}
 	connect(t, c.NetNS, at(endpoint4, 80), sq)
 	connect(t, c.NetNS, at(other, 80), sp)
+}
+
+// After a crash everything is opened again at the same time, and much of it shares links
+// and namespaces. What one path writes there, others read (run it with -race).
+func TestOpenTogetherAfterCrash(t *testing.T) {
+	c, p, q := newNetwork(t), newNetwork(t), newNetwork(t)
+	s := serve(t, p.behind, second4, 8080)
+	var specs []nft.Spec
+	var flows []conn
+	dead := crashing(t)
+	for i := range 16 {
+		to := []*network{p, p, p, q}[i%4]
+		sp := spec(fmt.Sprintf("ep-%d", i), c, to, netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)}), second4)
+		if i%4 == 1 {
+			sp = spec(fmt.Sprintf("ep-%d", i), c, to, netip.MustParseAddr(fmt.Sprintf("fd00::1:%d", i)), second6)
+		}
+		hold(t, c, sp.Address)
+		open(t, dead, sp)
+		if i%4 == 0 {
+			flows = append(flows, connect(t, c.behind, at(sp.Address, 80), s))
+		}
+		specs = append(specs, sp)
+	}
+	k := kernel(t)
+	var all sync.WaitGroup
+	for _, sp := range specs {
+		all.Go(func() {
+			if _, err := k.Open(t.Context(), sp); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for _, f := range flows {
+		f.talk(t)
+	}
+}
+
+// A process that dies while it makes the table leaves rules without the first gate. If
+// they are kept, clients behind bridges are not told of cuts; if all are added again,
+// every byte counts twice.
+func TestHalfATable(t *testing.T) {
+	c, p := newNetwork(t), newNetwork(t)
+	hold(t, c, endpoint4)
+	open(t, crashing(t), spec("ep-1", c, p, endpoint4, first4))
+	whole := run(t, c.NetNS, "nft", "-s", "list", "chain", "inet", "sallyport", "gate")
+	for _, n := range []*network{c, p} {
+		run(t, n.NetNS, "nft", "delete chain inet sallyport paths_1; flush chain inet sallyport gate")
+	}
+	s := serve(t, p.NetNS, first4, 8080)
+	k := kernel(t)
+	open(t, k, spec("ep-1", c, p, endpoint4, first4))
+	connect(t, c.behind, at(endpoint4, 80), s)
+	if diff := cmp.Diff(whole, run(t, c.NetNS, "nft", "-s", "list", "chain", "inet", "sallyport", "gate")); diff != "" {
+		t.Errorf("-before +after\n%s", diff)
+	}
+	if got := run(t, c.NetNS, "nft", "list", "chain", "inet", "sallyport", "to_link"); strings.Count(got, "drop") != 1 {
+		t.Errorf("the rules stand more than once:\n%s", got)
+	}
 }
 
 // A process that dies while it makes a link leaves half of one, which must not be in the
