@@ -96,7 +96,6 @@ type carried struct {
 	since    time.Time
 	network  netattach.Network // where its names are published
 	names    []string
-	address  netip.Addr
 	told     engine.Stats // the last that the server was told
 }
 

@@ -103,7 +103,7 @@ func (a *Agent) apply(ctx context.Context, p *port, sp agentapi.Spec) {
 		err = p.carried.path.Update(ctx, es)
 	}
 	if err == nil {
-		a.publish(ctx, p, es, sp)
+		a.publish(ctx, p, sp)
 		a.tell(ctx, result(sp, p.carried.path, nil, 0), nil)
 		return
 	}
@@ -152,14 +152,14 @@ func (a *Agent) open(ctx context.Context, p *port, sp agentapi.Spec, flows int) 
 		path, err = a.opt.Engines.Open(ctx, es)
 	}
 	if err == nil {
-		a.carry(p, carried{path: path, admitted: sp.Admitted, since: a.opt.Now(), network: es.Listen, address: sp.Address})
-		a.publish(ctx, p, es, sp)
+		a.carry(p, carried{path: path, admitted: sp.Admitted, since: a.opt.Now(), network: es.Listen})
+		a.publish(ctx, p, sp)
 	}
 	return result(sp, path, err, flows)
 }
 
 // publish makes the spec's names those that resolve to the endpoint.
-func (a *Agent) publish(ctx context.Context, p *port, es engine.Spec, sp agentapi.Spec) {
+func (a *Agent) publish(ctx context.Context, p *port, sp agentapi.Spec) {
 	if a.opt.Names == nil {
 		return
 	}
@@ -169,7 +169,7 @@ func (a *Agent) publish(ctx context.Context, p *port, es engine.Spec, sp agentap
 		}
 	}
 	for _, name := range sp.Names {
-		if err := a.opt.Names.Set(es.Listen, name, sp.Address); err != nil {
+		if err := a.opt.Names.Set(p.carried.network, name, sp.Address); err != nil {
 			a.opt.Log.WarnContext(ctx, "publishing a name", "endpoint", p.id, "name", name, "err", err)
 		}
 	}
